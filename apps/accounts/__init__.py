@@ -1,0 +1,1 @@
+"""Users, teams, clients and keys."""

@@ -1,0 +1,1 @@
+"""Prices, tiers, quotas, budgets and the ledger."""

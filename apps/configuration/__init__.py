@@ -1,0 +1,1 @@
+"""Revisions of the whole configuration: documents, diff and announcements."""

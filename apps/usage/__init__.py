@@ -1,0 +1,1 @@
+"""The request log, the journal and what is derived from them."""

@@ -1,0 +1,31 @@
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic_settings import SettingsConfigDict
+
+from chatvault.settings.section import Section
+
+
+class GatewaySettings(Section):
+    """What the gateway takes from clients and how it answers."""
+
+    model_config = SettingsConfigDict(env_prefix="CHATVAULT_GATEWAY_")
+
+    max_body_mib: PositiveInt = 20
+    """Largest request body; a larger one is refused with 413."""
+    max_header_kib: PositiveInt = 32
+    """Largest sum of request headers."""
+    default_max_output_tokens: PositiveInt = 4096
+    """Output tokens reserved for a request that names no limit on a model without one."""
+    budget_exhausted_status: Literal[402, 429] = 402
+    """Status of a refusal for a spent budget: 402, or 429 as OpenAI answers."""
+    snapshot_poll_s: PositiveFloat = 0.4
+    """How often a gateway looks for a new revision of the configuration."""
+    key_cache_size: PositiveInt = 10_000
+    """Keys remembered by one gateway process."""
+    drain_timeout_s: NonNegativeFloat = 30.0
+    """Time that running requests get at shutdown."""
+    processes: int = Field(1, ge=1)
+    """Gateway processes of this node. More than one needs Redis."""
+    usage_ack: Literal["process", "disk"] = "process"
+    """When an answer ends: usage handed to the kernel, or forced to disk."""

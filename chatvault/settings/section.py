@@ -1,0 +1,91 @@
+"""What all sections of the settings share: where a value comes from and how a wrong one is told.
+
+A field `name` of a section with the prefix `CHATVAULT_UPSTREAM_` is read from the environment
+variable `CHATVAULT_UPSTREAM_NAME`, or from the file that `CHATVAULT_UPSTREAM_NAME_FILE` names
+(its content, stripped). `named(...)` gives a field other names, tried in order.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+
+class SettingUnreadable(Exception):
+    """A variable ending in `_FILE` names a file that cannot be read; the text says which."""
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+
+CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""A tuple that the environment writes with commas: `a,b`."""
+
+
+def named(*names: str, default: Any = ..., description: str | None = None) -> Any:
+    """A field that is read from these variables instead of `<prefix><FIELD>`."""
+    return Field(default, description=description, json_schema_extra={"env": list(names)})
+
+
+def variables_of(section: type["Section"], field_name: str) -> tuple[str, ...]:
+    """The environment variables of a field, without their `_FILE` twins, first wins."""
+    extra = section.model_fields[field_name].json_schema_extra
+    if isinstance(extra, dict) and isinstance(names := extra.get("env"), list):
+        return tuple(str(name) for name in names)
+    prefix = section.model_config.get("env_prefix") or ""
+    return (f"{prefix}{field_name}".upper(),)
+
+
+class _EnvironmentOrFile(PydanticBaseSettingsSource):
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        section = self.settings_cls
+        assert issubclass(section, Section)
+        for variable in variables_of(section, field_name):
+            if value := os.environ.get(variable):
+                return value, field_name, False
+            if path := os.environ.get(f"{variable}_FILE"):
+                return _content(path, variable), field_name, False
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = (
+            (name, self.get_field_value(field, name)[0])
+            for name, field in self.settings_cls.model_fields.items()
+        )
+        return {name: value for name, value in found if value is not None}
+
+
+def _content(path: str, variable: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise SettingUnreadable(
+            f"{variable}_FILE names a file that cannot be read ({reason})."
+        ) from None
+
+
+class Section(BaseSettings):
+    """One topic of the settings: immutable, typed, read once at start."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _EnvironmentOrFile(settings_cls)

@@ -1,0 +1,34 @@
+"""All sections, read once. `django.conf.settings.CHATVAULT` is the instance everybody uses."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chatvault.settings.celery import CelerySettings
+from chatvault.settings.core import CoreSettings
+from chatvault.settings.database import DatabaseSettings
+from chatvault.settings.gateway import GatewaySettings
+from chatvault.settings.journal import JournalSettings
+from chatvault.settings.upstream import UpstreamSettings
+from chatvault.settings.vault import VaultSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """Every setting of ChatVault. Raises pydantic.ValidationError for a wrong value."""
+
+    core: CoreSettings = field(default_factory=CoreSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    upstream: UpstreamSettings = field(default_factory=UpstreamSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    journal: JournalSettings = field(default_factory=JournalSettings)
+    vault: VaultSettings = field(default_factory=VaultSettings)
+    celery: CelerySettings = field(default_factory=CelerySettings)
+
+    @property
+    def home(self) -> Path:
+        """The state folder, absolute."""
+        return self.core.home.expanduser().absolute()
+
+    @property
+    def journal_dir(self) -> Path:
+        return self.journal.dir or self.home / "journal"

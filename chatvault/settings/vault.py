@@ -1,0 +1,15 @@
+from pydantic import SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from chatvault.settings.section import Section, named
+
+
+class VaultSettings(Section):
+    """Keys that protect stored secrets and issued keys. Made at the first run when not given."""
+
+    model_config = SettingsConfigDict(env_prefix="CHATVAULT_VAULT_")
+
+    keys: SecretStr = SecretStr("")
+    """`id:base64,…`, 32 bytes each; the first encrypts, all decrypt."""
+    pepper: SecretStr = named("CHATVAULT_KEY_PEPPER", default=SecretStr(""))
+    """Base64, at least 32 bytes; keys are stored as HMAC under it."""

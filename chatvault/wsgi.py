@@ -1,0 +1,9 @@
+"""Django alone, under WSGI: the admin and the DRF door. Streams hold one thread each here."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
+
+application = get_wsgi_application()

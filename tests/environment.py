@@ -1,0 +1,17 @@
+"""The environment that every test process starts from; loaded before Django's settings are."""
+
+import base64
+import os
+import tempfile
+
+_STRANGERS = ("DATABASE_URL", "REDIS_URL", "HTTPS_PROXY", "https_proxy", "HOST", "PORT", "SECRET_KEY")
+
+for _name in [name for name in os.environ if name.startswith("CHATVAULT_")] + list(_STRANGERS):
+    if _name != "CHATVAULT_SHARED":
+        os.environ.pop(_name, None)
+
+os.environ["CHATVAULT_HOME"] = tempfile.mkdtemp(prefix="chatvault-test-")
+os.environ["CHATVAULT_SECRET_KEY"] = "for-tests-only-" + "s" * 40
+os.environ["CHATVAULT_KEY_PEPPER"] = base64.b64encode(b"p" * 32).decode()
+os.environ["CHATVAULT_VAULT_KEYS"] = "t1:" + base64.b64encode(b"v" * 32).decode()
+os.environ["CHATVAULT_ALLOWED_HOSTS"] = "localhost,127.0.0.1,testserver"
