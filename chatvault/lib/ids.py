@@ -10,7 +10,7 @@ import uuid
 class _Entropy:
     """Random bytes fetched a page at a time: one system call serves 409 ids."""
 
-    __slots__ = ("_page", "_at")
+    __slots__ = ("_at", "_page")
 
     def __init__(self) -> None:
         self._page = b""
@@ -25,7 +25,7 @@ class _Entropy:
 
 
 _entropy = _Entropy()
-os.register_at_fork(after_in_child=lambda: _entropy.__init__())  # type: ignore[misc]
+os.register_at_fork(after_in_child=_entropy.__init__)  # type: ignore[misc]
 
 
 def uuid7() -> uuid.UUID:

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from chatvault.lib.names import name_validator
+
+PER_MILLION = "nano-USD per 1,000,000 tokens"
+
+
+class PriceBook(models.Model):
+    """A list of prices by model. Tiers point at one."""
+
+    name = models.CharField(max_length=100, unique=True, validators=[name_validator])
+    description = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PriceQuerySet(models.QuerySet["Price"]):
+    def valid_at(self, at: datetime) -> Self:
+        return self.filter(valid_from__lte=at).filter(Q(valid_to=None) | Q(valid_to__gt=at))
+
+
+def _per_million(help_text: str, **options: object) -> models.PositiveBigIntegerField:
+    return models.PositiveBigIntegerField(help_text=f"{help_text} In {PER_MILLION}.", **options)  # type: ignore[arg-type]
+
+
+class Price(models.Model):
+    """What one model costs in one book from `valid_from` until `valid_to`. A price version:
+    rows in use are ended and followed by a new one, never changed."""
+
+    book = models.ForeignKey(PriceBook, models.CASCADE, related_name="prices")
+    model = models.CharField(
+        max_length=150, help_text="The provider's name of the model, as deployments have it."
+    )
+    valid_from = models.DateTimeField(default=timezone.now)
+    valid_to = models.DateTimeField(null=True, blank=True, help_text="Empty: until further notice.")
+    input_nano = _per_million("Prompt tokens.")
+    output_nano = _per_million("Completion tokens.")
+    cached_input_nano = _per_million(
+        "Prompt tokens read from the cache; empty: as input.", null=True, blank=True
+    )
+    cache_write_nano = _per_million(
+        "Prompt tokens written to the cache for 5 minutes; empty: as input.", null=True, blank=True
+    )
+    cache_write_1h_nano = _per_million(
+        "Prompt tokens written to the cache for an hour; empty: as the 5 minute write.",
+        null=True,
+        blank=True,
+    )
+    reasoning_nano = _per_million("Reasoning tokens; empty: as output.", null=True, blank=True)
+    audio_input_nano = _per_million("Audio in; empty: as input.", null=True, blank=True)
+    audio_output_nano = _per_million("Audio out; empty: as output.", null=True, blank=True)
+    per_request_nano = models.PositiveBigIntegerField(
+        default=0, help_text="Added to every request, in nano-USD."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = PriceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["book", "model", "-valid_from"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["book", "model", "valid_from"], name="price_start_unique"
+            ),
+            models.UniqueConstraint(
+                fields=["book", "model"], condition=Q(valid_to=None), name="price_one_open_end"
+            ),
+            models.CheckConstraint(
+                condition=Q(valid_to=None) | Q(valid_to__gt=F("valid_from")),
+                name="price_period_forward",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} in {self.book}"
+
+
+class PricingTier(models.Model):
+    """What a client pays: a book, and a mark-up or discount on it."""
+
+    name = models.CharField(max_length=100, unique=True, validators=[name_validator])
+    price_book = models.ForeignKey(PriceBook, models.PROTECT, related_name="tiers")
+    markup_percent = models.DecimalField(
+        max_digits=9,
+        decimal_places=4,
+        default=0,
+        validators=[MinValueValidator(-100)],
+        help_text="Added to the list price in percent; negative for a discount.",
+    )
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(markup_percent__gte=-100), name="tier_markup_not_below_free"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
