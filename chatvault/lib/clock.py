@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 
 monotonic = time.monotonic
+monotonic_ns = time.monotonic_ns
 wall_ns = time.time_ns
 
 

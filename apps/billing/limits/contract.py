@@ -1,0 +1,120 @@
+"""What a back end of limits promises. Data and one protocol; no I/O, no ORM."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+
+Unit = Literal["requests", "tokens", "concurrency"]
+Period = Literal["day", "month", "total"]
+
+
+class QuotaLimit(msgspec.Struct, frozen=True):
+    """At most `ceiling` units in any `window_s` seconds; concurrency has no window."""
+
+    id: int
+    unit: Unit
+    window_s: int
+    ceiling: int
+
+
+class BudgetLimit(msgspec.Struct, frozen=True):
+    """At most `amount_nano` nano-USD in one UTC day, one UTC calendar month, or in all."""
+
+    id: int
+    amount_nano: int
+    period: Period
+
+
+class ScopeLimits(msgspec.Struct, frozen=True):
+    """The limits on one key, client or team. `kind` may be named to callers, `id` never is."""
+
+    kind: str
+    id: int
+    quotas: tuple[QuotaLimit, ...] = ()
+    budgets: tuple[BudgetLimit, ...] = ()
+
+
+class Demand(msgspec.Struct, frozen=True):
+    """The most that one request can use; neither is negative."""
+
+    tokens: int
+    nano_usd: int
+
+
+class Headroom(msgspec.Struct):
+    """What the tightest scope of each unit leaves after the reservation, for response headers.
+
+    None where no scope has a quota of that unit. A reset is the time until the window would be
+    as if unused. `budgets` are (budget id, start of the window in epoch seconds) of the windows
+    that hold the money, where it will also be settled.
+    """
+
+    limit_requests: int | None = None
+    remaining_requests: int | None = None
+    reset_requests_s: float | None = None
+    limit_tokens: int | None = None
+    remaining_tokens: int | None = None
+    reset_tokens_s: float | None = None
+    budgets: tuple[tuple[int, int], ...] = ()
+
+
+class BudgetState(msgspec.Struct, frozen=True):
+    """What the ledger says one window of a budget has spent."""
+
+    budget_id: int
+    window_start_s: int
+    settled_nano: int
+
+
+class BudgetUsage(msgspec.Struct, frozen=True):
+    """The current window of one budget. `left_nano` is never negative."""
+
+    window_start_s: int
+    spent_nano: int
+    held_nano: int
+    left_nano: int
+
+
+class Limits(Protocol):
+    """Reservations over all scopes of a request.
+
+    A reservation exists from `reserve` until the first `settle` or `release`, which alone
+    resolve it; called again, or for an unknown id, they change nothing.
+    """
+
+    async def reserve(
+        self, request_id: bytes, scopes: tuple[ScopeLimits, ...], demand: Demand
+    ) -> Headroom:
+        """Take the demand from every limit of every scope, or from none.
+
+        While the reservation exists a repeated call returns the first answer. Amounts and
+        ceilings count as given in this call. Raises, having taken nothing, the gravest of
+        BudgetExhausted (spent and demand pass the amount), RateLimited, and BudgetHeld (it
+        would fit if what is in flight had cost nothing).
+        """
+        ...
+
+    async def extend(self, request_id: bytes, nano_usd: int) -> bool:
+        """Hold more money in every budget of the reservation, or in none.
+
+        Renews the leases too. False: some budget cannot hold it, or there is no reservation.
+        """
+        ...
+
+    async def renew(self, request_id: bytes) -> bool:
+        """Keep the concurrency slots for another lease. False: there is no reservation, or a
+        slot has lapsed; a lapsed slot is not taken back, because it may be another's."""
+        ...
+
+    async def settle(self, request_id: bytes, *, tokens: int, nano_usd: int) -> None:
+        """Book what was used in place of what was held, in the windows that held it.
+
+        Booked in full, also when it is more than was held. The request itself stays counted.
+        """
+        ...
+
+    async def release(self, request_id: bytes) -> None:
+        """Undo the reservation as if it had never been made: nothing was sent."""
+        ...

@@ -1,0 +1,314 @@
+"""Limits in the memory of one process: no call awaits, so every call is atomic."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from apps.billing.limits import refusals
+from apps.billing.limits.contract import (
+    BudgetLimit,
+    BudgetState,
+    BudgetUsage,
+    Demand,
+    Headroom,
+    QuotaLimit,
+    ScopeLimits,
+)
+from apps.billing.limits.windows import (
+    NS,
+    Bucket,
+    BudgetBook,
+    BudgetWindow,
+    Leases,
+    SlidingWindow,
+    period_bounds,
+)
+from chatvault.lib import clock
+from chatvault.lib.errors import ChatVaultError
+
+LEASE_S = 900
+
+
+class _Reservation(msgspec.Struct, gc=False):
+    """What one request holds. `nano_usd` is held in each of `budgets`."""
+
+    tokens: int
+    nano_usd: int
+    request_buckets: list[Bucket]
+    token_buckets: list[Bucket]
+    leases: list[Leases]
+    budgets: list[BudgetWindow]
+    headroom: Headroom
+
+
+class LocalLimits:
+    """The `Limits` of an installation with one gateway process.
+
+    Windows of requests and tokens and leases follow the monotonic clock, so that no step of the
+    wall clock opens or closes them; budgets follow the calendar, and so the wall clock. What is
+    idle is forgotten: each window or budget that is opened looks at two of its elders.
+    """
+
+    def __init__(
+        self,
+        *,
+        lease_s: int = LEASE_S,
+        monotonic_ns: Callable[[], int] = clock.monotonic_ns,
+        wall_ns: Callable[[], int] = clock.wall_ns,
+    ) -> None:
+        self._lease_ns = lease_s * NS
+        self._monotonic_ns = monotonic_ns
+        self._wall_ns = wall_ns
+        self._reservations: dict[bytes, _Reservation] = {}
+        self._windows: OrderedDict[int, SlidingWindow] = OrderedDict()
+        self._leases: OrderedDict[int, Leases] = OrderedDict()
+        self._books: OrderedDict[int, BudgetBook] = OrderedDict()
+
+    async def reserve(
+        self, request_id: bytes, scopes: tuple[ScopeLimits, ...], demand: Demand
+    ) -> Headroom:
+        """See `Limits.reserve`."""
+        known = self._reservations.get(request_id)
+        if known is not None:
+            return known.headroom
+        if demand.tokens < 0 or demand.nano_usd < 0:
+            raise ValueError("a demand is not negative")
+        now_ns, wall_ns = self._monotonic_ns(), self._wall_ns()
+        by_request: list[SlidingWindow] = []
+        by_token: list[SlidingWindow] = []
+        leases: list[Leases] = []
+        purses: list[BudgetWindow] = []
+        fits = True
+        for scope in scopes:
+            for quota in scope.quotas:
+                if quota.unit == "requests":
+                    window = self._window(quota, now_ns)
+                    fits &= window.total < quota.ceiling
+                    by_request.append(window)
+                elif quota.unit == "tokens":
+                    window = self._window(quota, now_ns)
+                    fits &= window.total + demand.tokens <= quota.ceiling
+                    by_token.append(window)
+                else:
+                    slots = self._slots(quota, now_ns)
+                    fits &= len(slots.ends) < quota.ceiling
+                    leases.append(slots)
+            for limit in scope.budgets:
+                purse = self._purse(limit, wall_ns)
+                fits &= purse.settled + purse.held + demand.nano_usd <= limit.amount_nano
+                purses.append(purse)
+        if not fits:
+            headroom = _headroom(by_request, by_token, now_ns)
+            raise self._refusal(scopes, demand, headroom, now_ns, wall_ns)
+        for slots in leases:
+            slots.ends[request_id] = now_ns + self._lease_ns
+        held = _Reservation(
+            demand.tokens,
+            demand.nano_usd,
+            [window.book(1) for window in by_request],
+            [window.book(demand.tokens) for window in by_token],
+            leases,
+            [purse.hold(demand.nano_usd) for purse in purses],
+            _headroom(by_request, by_token, now_ns),
+        )
+        held.headroom.budgets = tuple([(purse.budget_id, purse.start_s) for purse in purses])
+        self._reservations[request_id] = held
+        return held.headroom
+
+    async def extend(self, request_id: bytes, nano_usd: int) -> bool:
+        """See `Limits.extend`."""
+        if nano_usd < 0:
+            raise ValueError("an extension is not negative")
+        held = self._reservations.get(request_id)
+        if held is None:
+            return False
+        await self.renew(request_id)
+        for purse in held.budgets:
+            if purse.settled + purse.held + nano_usd > purse.amount:
+                return False
+        for purse in held.budgets:
+            purse.held += nano_usd
+        held.nano_usd += nano_usd
+        return True
+
+    async def renew(self, request_id: bytes) -> bool:
+        """See `Limits.renew`."""
+        held = self._reservations.get(request_id)
+        if held is None:
+            return False
+        now = self._monotonic_ns()
+        return all([slots.renew(request_id, now, now + self._lease_ns) for slots in held.leases])
+
+    async def settle(self, request_id: bytes, *, tokens: int, nano_usd: int) -> None:
+        """See `Limits.settle`."""
+        if tokens < 0 or nano_usd < 0:
+            raise ValueError("a settlement is not negative")
+        held = self._reservations.pop(request_id, None)
+        if held is None:
+            return
+        self._let_go(request_id, held, tokens)
+        for purse in held.budgets:
+            purse.settled += nano_usd
+
+    async def release(self, request_id: bytes) -> None:
+        """See `Limits.release`."""
+        held = self._reservations.pop(request_id, None)
+        if held is None:
+            return
+        self._let_go(request_id, held, 0)
+        for bucket in held.request_buckets:
+            bucket.correct(-1)
+
+    def restore(self, settled: Iterable[BudgetState]) -> None:
+        """Set what windows have spent, as the ledger and the journal say; never adds to it.
+
+        What is held stays held. Call it before the budget is first reserved from, or while
+        nothing that the states do not count yet has been settled: a state replaces it.
+        """
+        for state in settled:
+            book = self._books.get(state.budget_id)
+            if book is None:
+                first = BudgetWindow(state.budget_id, state.window_start_s)
+                book = self._books[state.budget_id] = BudgetBook(first)
+            book.at(state.window_start_s).settled = state.settled_nano
+
+    def knows(self, budget_id: int) -> bool:
+        """Whether the budget was restored or reserved from, and has not been forgotten."""
+        return budget_id in self._books
+
+    def usage_of(self, budget_id: int) -> BudgetUsage | None:
+        """The budget's window of now; None for a budget that is not known here."""
+        book = self._books.get(budget_id)
+        if book is None:
+            return None
+        purse = book.turn(book.limit, self._wall_ns()) if book.limit else book.window
+        left = max(purse.amount - purse.settled - purse.held, 0)
+        return BudgetUsage(purse.start_s, purse.settled, purse.held, left)
+
+    @property
+    def in_flight(self) -> int:
+        """Reservations that are neither settled nor released."""
+        return len(self._reservations)
+
+    @property
+    def reserved_nano(self) -> int:
+        """Σ of what unresolved reservations hold, each counted once whatever its scopes."""
+        return sum(held.nano_usd for held in self._reservations.values())
+
+    def _window(self, quota: QuotaLimit, now_ns: int) -> SlidingWindow:
+        """The window of a requests or tokens quota, rolled to now."""
+        window = self._windows.get(quota.id)
+        if window is None or window.quota.unit != quota.unit:
+            _forget_idle(self._windows, now_ns)
+            window = self._windows[quota.id] = SlidingWindow(quota, now_ns)
+        elif window.quota is not quota:
+            window.adopt(quota, now_ns)
+        if now_ns >= window.turn_ns:
+            window.roll(now_ns)
+        return window
+
+    def _slots(self, quota: QuotaLimit, now_ns: int) -> Leases:
+        """The leases of a concurrency quota; lapsed ones are dropped only when it is full."""
+        slots = self._leases.get(quota.id)
+        if slots is None:
+            _forget_idle(self._leases, now_ns)
+            slots = self._leases[quota.id] = Leases()
+        if len(slots.ends) >= quota.ceiling:
+            slots.drop_lapsed(now_ns)
+        return slots
+
+    def _purse(self, limit: BudgetLimit, wall_ns: int) -> BudgetWindow:
+        """The budget's window of now."""
+        book = self._books.get(limit.id)
+        if book is None:
+            _forget_idle(self._books, wall_ns)
+            start_s, _ = period_bounds(limit.period, wall_ns // NS)
+            book = self._books[limit.id] = BudgetBook(BudgetWindow(limit.id, start_s))
+        if book.limit is not limit or not book.opens_ns <= wall_ns < book.closes_ns:
+            return book.turn(limit, wall_ns)
+        return book.window
+
+    def _let_go(self, request_id: bytes, held: _Reservation, tokens: int) -> None:
+        """Give back what was held, but for `tokens`."""
+        difference = tokens - held.tokens
+        if difference:
+            for bucket in held.token_buckets:
+                bucket.correct(difference)
+        for slots in held.leases:
+            slots.ends.pop(request_id, None)
+        for purse in held.budgets:
+            purse.held -= held.nano_usd
+
+    def _refusal(
+        self,
+        scopes: tuple[ScopeLimits, ...],
+        demand: Demand,
+        headroom: Headroom,
+        now_ns: int,
+        wall_ns: int,
+    ) -> ChatVaultError:
+        """The gravest reason, so that a caller who heeds it is not refused for another."""
+        held: ChatVaultError | None = None
+        for scope in scopes:
+            for limit in scope.budgets:
+                purse = self._purse(limit, wall_ns)
+                spent, amount = purse.settled, limit.amount_nano
+                if spent + demand.nano_usd > amount:
+                    return refusals.exhausted(scope.kind, limit, spent, demand.nano_usd)
+                if spent + purse.held + demand.nano_usd > amount:
+                    held = refusals.held(scope.kind, limit, spent, purse.held)
+        waits = [
+            (self._wait_ns(quota, demand, now_ns), scope.kind, quota)
+            for scope in scopes
+            for quota in scope.quotas
+        ]
+        wait_ns, kind, quota = max(waits, key=lambda wait: wait[0], default=(0, "", None))
+        if quota is not None and wait_ns > 0:
+            return refusals.limited(kind, quota, wait_ns, headroom, demand)
+        assert held is not None
+        return held
+
+    def _wait_ns(self, quota: QuotaLimit, demand: Demand, now_ns: int) -> int:
+        """How long the quota refuses the demand, at least; 0: it does not."""
+        if quota.unit == "concurrency":
+            full = len(self._slots(quota, now_ns).ends) >= quota.ceiling
+            return refusals.BUSY_NS if full else 0
+        count = 1 if quota.unit == "requests" else demand.tokens
+        return self._window(quota, now_ns).wait_ns(count, quota.ceiling, now_ns)
+
+
+class _Forgettable(Protocol):
+    def is_idle(self, now_ns: int) -> bool: ...
+
+
+_F = TypeVar("_F", bound=_Forgettable)
+
+
+def _forget_idle(table: OrderedDict[int, _F], now_ns: int) -> None:
+    """Look at the two entries that were not looked at for longest; drop those that are idle."""
+    for _ in range(min(2, len(table))):
+        key, entry = next(iter(table.items()))
+        if entry.is_idle(now_ns):
+            del table[key]
+        else:
+            table.move_to_end(key)
+
+
+def _headroom(
+    by_request: list[SlidingWindow], by_token: list[SlidingWindow], now_ns: int
+) -> Headroom:
+    return Headroom(*_tightest(by_request, now_ns), *_tightest(by_token, now_ns))
+
+
+def _tightest(
+    windows: list[SlidingWindow], now_ns: int
+) -> tuple[int, int, float] | tuple[None, None, None]:
+    """Ceiling, what is left of it and seconds to the reset, where the least is left."""
+    if not windows:
+        return None, None, None
+    tightest = min(windows, key=SlidingWindow.left) if len(windows) > 1 else windows[0]
+    return tightest.quota.ceiling, max(tightest.left(), 0), (tightest.reset_ns() - now_ns) / NS

@@ -1,0 +1,51 @@
+"""The errors of a refused reservation: what was reached, by how much, and when to come back."""
+
+from __future__ import annotations
+
+from apps.billing.limits.contract import BudgetLimit, Demand, Headroom, QuotaLimit
+from apps.billing.limits.headers import ratelimit_headers
+from apps.billing.limits.windows import NEVER_NS
+from chatvault.lib.errors import BudgetExhausted, BudgetHeld, RateLimited
+from chatvault.lib.money import format_usd
+
+BUSY_NS = 1_000_000_000  # when a request in flight must end first, nobody knows when it will
+_PERIODS = {"day": "daily", "month": "monthly", "total": "total"}
+
+
+def exhausted(kind: str, limit: BudgetLimit, spent: int, demand: int) -> BudgetExhausted:
+    return BudgetExhausted(
+        f"The {_PERIODS[limit.period]} budget of this {kind} is {format_usd(limit.amount_nano)}: "
+        f"{format_usd(spent)} is spent and the request can cost up to {format_usd(demand)}.",
+        headers={"x-should-retry": "false"},
+    )
+
+
+def held(kind: str, limit: BudgetLimit, spent: int, held: int) -> BudgetHeld:
+    return BudgetHeld(
+        f"The {_PERIODS[limit.period]} budget of this {kind} is {format_usd(limit.amount_nano)}: "
+        f"{format_usd(spent)} is spent and requests in flight hold {format_usd(held)}. "
+        "Try again shortly.",
+        headers=_retry(BUSY_NS),
+    )
+
+
+def limited(
+    kind: str, quota: QuotaLimit, wait_ns: int, headroom: Headroom, demand: Demand
+) -> RateLimited:
+    """`wait_ns` NEVER_NS: the demand alone passes the ceiling, so a retry cannot help."""
+    headers = {name.decode(): value.decode() for name, value in ratelimit_headers(headroom)}
+    if quota.unit == "concurrency":
+        limit = f"This {kind} may have {quota.ceiling} requests in flight at a time"
+    else:
+        limit = f"This {kind} may use {quota.ceiling} {quota.unit} per {quota.window_s} s"
+    if wait_ns == NEVER_NS:
+        needed = f"{limit}, and the request alone can use {demand.tokens}."
+        return RateLimited(needed, headers={**headers, "x-should-retry": "false"})
+    retry = _retry(wait_ns)
+    advice = f"Try again in {retry['retry-after']} s."
+    return RateLimited(f"{limit}. {advice}", headers={**headers, **retry})
+
+
+def _retry(wait_ns: int) -> dict[str, str]:
+    wait_ms = -(-wait_ns // 1_000_000)
+    return {"retry-after": str(-(-wait_ms // 1000)), "retry-after-ms": str(wait_ms)}

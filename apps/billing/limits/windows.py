@@ -1,0 +1,220 @@
+"""The counters behind limits: sliding windows, leased slots, calendar budgets. In memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import UTC, datetime, timedelta
+
+from apps.billing.limits.contract import BudgetLimit, Period, QuotaLimit
+
+SUBSLOTS = 60
+NS = 1_000_000_000
+DAY_S = 86_400
+FOREVER_S = 1 << 40
+NEVER_NS = 1 << 62
+KEEP_NS = 40 * DAY_S * NS
+
+
+class Bucket:
+    """What was booked in one sub-slot. `slot` is GONE once the window has left it behind."""
+
+    __slots__ = ("count", "slot", "window")
+    GONE = -1
+
+    def __init__(self, window: SlidingWindow, slot: int) -> None:
+        self.window = window
+        self.slot = slot
+        self.count = 0
+
+    def correct(self, difference: int) -> None:
+        """Change what was booked here; without effect on a window that has moved on."""
+        if self.slot != Bucket.GONE:
+            self.count += difference
+            self.window.total += difference
+
+
+class SlidingWindow:
+    """Bookings of the last `window_s` seconds in 60 sub-slots, on a monotonic clock.
+
+    A booking counts until its whole sub-slot is a full window old. So no half-open interval of
+    `window_s` seconds, wherever it starts, ever holds more than the ceiling; the price is that a
+    booking counts up to 1/60 of the window longer than an exact log of times would let it.
+    `total` and `bucket` are current only after `roll`, which is due from `turn_ns` on.
+    """
+
+    __slots__ = ("bucket", "buckets", "quota", "total", "turn_ns", "width_ns")
+
+    def __init__(self, quota: QuotaLimit, now_ns: int) -> None:
+        self.quota = quota
+        self.total = 0
+        self.buckets: deque[Bucket] = deque()
+        self.width_ns = _width_ns(quota.window_s)
+        self._open(now_ns // self.width_ns)
+
+    def _open(self, slot: int) -> None:
+        self.bucket = Bucket(self, slot)
+        self.buckets.append(self.bucket)
+        self.turn_ns = (slot + 1) * self.width_ns
+
+    def book(self, count: int) -> Bucket:
+        self.total += count
+        self.bucket.count += count
+        return self.bucket
+
+    def roll(self, now_ns: int) -> None:
+        """Forget what has left the window and open the sub-slot of now."""
+        slot = now_ns // self.width_ns
+        oldest = slot - SUBSLOTS
+        buckets = self.buckets
+        while buckets and buckets[0].slot < oldest:
+            gone = buckets.popleft()
+            gone.slot = Bucket.GONE
+            self.total -= gone.count
+        self._open(slot)
+
+    def adopt(self, quota: QuotaLimit, now_ns: int) -> None:
+        """Follow a changed quota of the same unit; bookings keep counting in its new length."""
+        width = _width_ns(quota.window_s)
+        self.quota = quota
+        if width == self.width_ns:
+            return
+        slot = now_ns // width
+        for bucket in self.buckets:
+            end_ns = (bucket.slot + 1) * self.width_ns
+            bucket.slot = min(slot, end_ns // width)
+        self.width_ns = width
+        self.turn_ns = 0
+        self.roll(now_ns)
+
+    def left(self) -> int:
+        """May be negative: a ceiling can be lowered and a settlement can be more than held."""
+        return self.quota.ceiling - self.total
+
+    def reset_ns(self) -> int:
+        """When the window will be as if unused; nothing may have been booked since."""
+        return self.turn_ns + SUBSLOTS * self.width_ns
+
+    def wait_ns(self, demand: int, ceiling: int, now_ns: int) -> int:
+        """How long until the demand fits if nothing else happens; 0: it does, or NEVER_NS."""
+        excess = self.total + demand - ceiling
+        if excess <= 0:
+            return 0
+        for bucket in self.buckets:
+            excess -= bucket.count
+            if excess <= 0:
+                return (bucket.slot + SUBSLOTS + 1) * self.width_ns - now_ns
+        return NEVER_NS
+
+    def is_idle(self, now_ns: int) -> bool:
+        return now_ns >= self.reset_ns()
+
+
+class Leases:
+    """Slots in use by request id, each until its lease ends; oldest lease first."""
+
+    __slots__ = ("ends",)
+
+    def __init__(self) -> None:
+        self.ends: dict[bytes, int] = {}
+
+    def is_idle(self, now_ns: int) -> bool:
+        return all(end <= now_ns for end in self.ends.values())
+
+    def drop_lapsed(self, now_ns: int) -> None:
+        while self.ends:
+            request_id, end = next(iter(self.ends.items()))
+            if end > now_ns:
+                return
+            del self.ends[request_id]
+
+    def renew(self, request_id: bytes, now_ns: int, end_ns: int) -> bool:
+        end = self.ends.pop(request_id, 0)
+        if end <= now_ns:
+            return False
+        self.ends[request_id] = end_ns
+        return True
+
+
+class BudgetWindow:
+    """One period of one budget, in nano-USD. `amount` is the latest that was asked with."""
+
+    __slots__ = ("amount", "budget_id", "held", "settled", "start_s")
+
+    def __init__(self, budget_id: int, start_s: int) -> None:
+        self.budget_id = budget_id
+        self.start_s = start_s
+        self.settled = 0
+        self.held = 0
+        self.amount = 0
+
+    def hold(self, nano_usd: int) -> BudgetWindow:
+        self.held += nano_usd
+        return self
+
+
+class BudgetBook:
+    """The windows of one budget by their start. `window` is the one of wall times from
+    `opens_ns` until `closes_ns`; at any other time `turn` must be called first.
+
+    The window before the latest is kept: a clock that steps back finds it as it was. Older ones
+    are forgotten and never opened again; the oldest that is kept stands in for them.
+    """
+
+    __slots__ = ("closes_ns", "floor_s", "limit", "opens_ns", "window", "windows")
+
+    def __init__(self, window: BudgetWindow) -> None:
+        self.limit: BudgetLimit | None = None
+        self.window = window
+        self.windows = {window.start_s: window}
+        self.opens_ns = self.closes_ns = 0
+        self.floor_s = 0
+
+    def turn(self, limit: BudgetLimit, wall_ns: int) -> BudgetWindow:
+        """Open the window of now, and follow a changed limit."""
+        if self.limit is not None and self.limit.period != limit.period:
+            self.opens_ns = self.closes_ns = self.floor_s = 0
+        self.limit = limit
+        if not self.opens_ns <= wall_ns < self.closes_ns:
+            start_s, end_s = period_bounds(limit.period, wall_ns // NS)
+            self.opens_ns, self.closes_ns = start_s * NS, end_s * NS
+            self.window = self.at(max(start_s, self.floor_s))
+            self._forget()
+        self.window.amount = limit.amount_nano
+        return self.window
+
+    def at(self, start_s: int) -> BudgetWindow:
+        window = self.windows.get(start_s)
+        if window is None:
+            window = self.windows[start_s] = BudgetWindow(self.window.budget_id, start_s)
+        return window
+
+    def _forget(self) -> None:
+        for start_s in sorted(self.windows)[:-2]:
+            if start_s != self.window.start_s:
+                del self.windows[start_s]
+                self.floor_s = min(self.windows)
+
+    def is_idle(self, wall_ns: int) -> bool:
+        """Nothing is held and the latest window ended so long ago that no clock steps there."""
+        if self.limit is None or wall_ns < self.closes_ns + KEEP_NS:
+            return False
+        return not any(window.held for window in self.windows.values())
+
+
+def period_bounds(period: Period, at_s: int) -> tuple[int, int]:
+    """The half-open period around `at_s`, in epoch seconds, by the calendar of UTC."""
+    if period == "total":
+        return 0, FOREVER_S
+    if period == "day":
+        start_s = at_s - at_s % DAY_S
+        return start_s, start_s + DAY_S
+    first = datetime.fromtimestamp(at_s, UTC).replace(
+        day=1, hour=0, minute=0, second=0, microsecond=0
+    )
+    following = (first + timedelta(days=32)).replace(day=1)
+    return int(first.timestamp()), int(following.timestamp())
+
+
+def _width_ns(window_s: int) -> int:
+    """Rounded up, so that 60 sub-slots are never shorter than the window."""
+    return -(-max(window_s, 1) * NS // SUBSLOTS)

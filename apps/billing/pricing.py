@@ -1,0 +1,166 @@
+"""What a request costs and what its client is charged. Pure integers; no I/O, no ORM.
+
+An amount is summed exactly and rounded once, half-up, at the end.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from apps.providers.adapters.contract import Usage
+from chatvault.lib.money import MAX_NANO_USD, TOKENS_PER_PRICE, divide_half_up
+
+MAX_TOKENS = 2**40
+PPM = 1_000_000
+
+
+class Price(msgspec.Struct, frozen=True):
+    """One price version. Rates are nano-USD per 1,000,000 tokens and never negative.
+
+    None means: `cached_input`, `cache_write` and `audio_input` as `input`, `cache_write_1h` as
+    `cache_write`, `reasoning` and `audio_output` as `output`.
+    """
+
+    id: int
+    model: str
+    input: int
+    output: int
+    cached_input: int | None = None
+    cache_write: int | None = None
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    per_request: int = 0  # nano-USD
+    valid_from_s: int = 0  # seconds since the epoch; half-open
+    valid_to_s: int | None = None
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What a pricing tier puts on top of the cost, in parts per million, from -1,000,000 up."""
+
+    tier_id: int = 0
+    markup_ppm: int = 0
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """Nano-USD, each within [0, MAX_NANO_USD]: by the price, and by the client's terms."""
+
+    cost_nano: int
+    charged_nano: int
+
+
+def bill(usage: Usage, price: Price, terms: Terms) -> Bill:
+    """The exact bill of one answered request, each amount rounded once.
+
+    A token is billed in one class only. Where parts overlap (OpenAI counts cached audio as
+    cached and as audio) the cache classes come first, so the parts never outgrow the whole.
+    """
+    exact = (
+        _input_rate_sum(usage, price)
+        + _output_rate_sum(usage, price)
+        + price.per_request * TOKENS_PER_PRICE
+    )
+    return Bill(_rounded(exact, 0), _rounded(exact, terms.markup_ppm))
+
+
+def worst_case(*, prompt_tokens: int, max_output_tokens: int, price: Price, terms: Terms) -> int:
+    """The most, in charged nano-USD, that a request of these sizes can be billed.
+
+    Never below `bill` of any usage within the sizes: every token counts as the dearest class
+    of its side.
+    """
+    exact = (
+        max(prompt_tokens, 0) * _dearest_input(price)
+        + max(max_output_tokens, 0) * _dearest_output(price)
+        + price.per_request * TOKENS_PER_PRICE
+    )
+    return _rounded(exact, terms.markup_ppm)
+
+
+def estimate_prompt_tokens(body_bytes: int) -> int:
+    """A cheap guess at the tokens of a JSON body: a third of its bytes and 10 %, rounded up."""
+    return (body_bytes * 11 + 29) // 30
+
+
+def valid_usage(usage: Usage) -> bool:
+    """Whether counts make sense: 0 ≤ parts ≤ whole ≤ 2**40.
+
+    Cache reads and writes never overlap; audio may overlap with what was cached.
+    """
+    cached, write, write_1h = (
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
+    )
+    reasoning, audio_output = usage.reasoning_tokens, usage.audio_output_tokens
+    return (
+        cached >= 0
+        and write >= 0
+        and write_1h >= 0
+        and reasoning >= 0
+        and audio_output >= 0
+        and cached + write + write_1h <= usage.input_tokens <= MAX_TOKENS
+        and 0 <= usage.audio_input_tokens <= usage.input_tokens
+        and reasoning + audio_output <= usage.output_tokens <= MAX_TOKENS
+    )
+
+
+def _rounded(exact: int, markup_ppm: int) -> int:
+    """Nano-USD × 10⁶ to nano-USD, with the mark-up, half-up, within what can be booked."""
+    if markup_ppm:
+        amount = divide_half_up(exact * (PPM + markup_ppm), TOKENS_PER_PRICE * PPM)
+    else:
+        amount = divide_half_up(exact, TOKENS_PER_PRICE)
+    return min(max(amount, 0), MAX_NANO_USD)
+
+
+def _input_rate_sum(usage: Usage, price: Price) -> int:
+    """Σ tokens × rate of the prompt."""
+    left = max(usage.input_tokens, 0)
+    total = 0
+    write_rate = _rate(price.cache_write, price.input)
+    for tokens, rate in (
+        (usage.cached_input_tokens, price.cached_input),
+        (usage.cache_write_tokens, write_rate),
+        (usage.cache_write_1h_tokens, _rate(price.cache_write_1h, write_rate)),
+        (usage.audio_input_tokens, price.audio_input),
+    ):
+        if tokens > 0:
+            taken = min(tokens, left)
+            left -= taken
+            total += taken * _rate(rate, price.input)
+    return total + left * price.input
+
+
+def _output_rate_sum(usage: Usage, price: Price) -> int:
+    """Σ tokens × rate of the answer."""
+    left = max(usage.output_tokens, 0)
+    total = 0
+    for tokens, rate in (
+        (usage.reasoning_tokens, price.reasoning),
+        (usage.audio_output_tokens, price.audio_output),
+    ):
+        if tokens > 0:
+            taken = min(tokens, left)
+            left -= taken
+            total += taken * _rate(rate, price.output)
+    return total + left * price.output
+
+
+def _rate(rate: int | None, otherwise: int) -> int:
+    return otherwise if rate is None else rate
+
+
+def _dearest_input(price: Price) -> int:
+    return max(
+        price.input,
+        price.cached_input or 0,
+        price.cache_write or 0,
+        price.cache_write_1h or 0,
+        price.audio_input or 0,
+    )
+
+
+def _dearest_output(price: Price) -> int:
+    return max(price.output, price.reasoning or 0, price.audio_output or 0)
