@@ -6,10 +6,19 @@ import sys
 
 
 def main() -> None:
+    if sys.version_info < (3, 11):
+        sys.exit("ChatVault needs Python 3.11 or newer: run it with a newer `python3`.")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
-    from django.core.management import execute_from_command_line
+    from chatvault.refusal import told_in_a_sentence
 
-    execute_from_command_line(sys.argv)
+    with told_in_a_sentence():
+        if sys.argv[1:] == ["serve"]:  # binds and refuses before the heavy imports
+            from chatvault.supervisor.main import run
+
+            sys.exit(run())
+        from django.core.management import execute_from_command_line
+
+        execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":

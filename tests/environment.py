@@ -4,7 +4,7 @@ import base64
 import os
 import tempfile
 
-_STRANGERS = ("DATABASE_URL", "REDIS_URL", "HTTPS_PROXY", "https_proxy", "HOST", "PORT", "SECRET_KEY")
+_STRANGERS = ("DATABASE_URL", "REDIS_URL", "HTTPS_PROXY", "https_proxy", "HOST", "SECRET_KEY")
 
 for _name in [name for name in os.environ if name.startswith("CHATVAULT_")] + list(_STRANGERS):
     if _name != "CHATVAULT_SHARED":

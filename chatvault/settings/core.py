@@ -17,7 +17,9 @@ class CoreSettings(Section):
     """Address to listen on. Any other than loopback needs strong secrets."""
     port: int = Field(8000, ge=0, le=65535, json_schema_extra={"env": ["PORT"]})
     """TCP port to listen on; 0 takes a free one."""
-    secret_key: SecretStr = named("CHATVAULT_SECRET_KEY", "SECRET_KEY", default=SecretStr(""))
+    secret_key: SecretStr = named(
+        "CHATVAULT_SECRET_KEY", "SECRET_KEY", default=SecretStr(""), kept="secret_key"
+    )
     """Signs sessions and tokens of the admin. Made at the first run when not given."""
     allowed_hosts: CommaList = ("localhost", "127.0.0.1", "[::1]")
     """Host names that the admin and the API answer to, separated by commas."""

@@ -2,7 +2,8 @@
 
 A field `name` of a section with the prefix `CHATVAULT_UPSTREAM_` is read from the environment
 variable `CHATVAULT_UPSTREAM_NAME`, or from the file that `CHATVAULT_UPSTREAM_NAME_FILE` names
-(its content, stripped). `named(...)` gives a field other names, tried in order.
+(its content, stripped). `named(...)` gives a field other names, tried in order, and may name a
+file in `<home>/secrets/` that is read last: the first run keeps generated secrets there.
 """
 
 import os
@@ -15,7 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 
 class SettingUnreadable(Exception):
-    """A variable ending in `_FILE` names a file that cannot be read; the text says which."""
+    """A file that holds a setting cannot be read; the text says which."""
 
 
 def _split(value: object) -> object:
@@ -24,14 +25,18 @@ def _split(value: object) -> object:
     return value
 
 
-
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A tuple that the environment writes with commas: `a,b`."""
 
 
-def named(*names: str, default: Any = ..., description: str | None = None) -> Any:
-    """A field that is read from these variables instead of `<prefix><FIELD>`."""
-    return Field(default, description=description, json_schema_extra={"env": list(names)})
+def named(*names: str, default: Any = ..., kept: str | None = None) -> Any:
+    """A field read from these variables instead of `<prefix><FIELD>`, or from `secrets/<kept>`."""
+    return Field(default, json_schema_extra={"env": list(names), "kept": kept})
+
+
+def home_from_environment() -> Path:
+    """The state folder, absolute; every other place hangs off it."""
+    return Path(os.environ.get("CHATVAULT_HOME") or "var").expanduser().absolute()
 
 
 def variables_of(section: type["Section"], field_name: str) -> tuple[str, ...]:
@@ -51,8 +56,15 @@ class _EnvironmentOrFile(PydanticBaseSettingsSource):
             if value := os.environ.get(variable):
                 return value, field_name, False
             if path := os.environ.get(f"{variable}_FILE"):
-                return _content(path, variable), field_name, False
-        return None, field_name, False
+                return _content(Path(path), f"{variable}_FILE"), field_name, False
+        return self._kept(field), field_name, False
+
+    def _kept(self, field: FieldInfo) -> str | None:
+        extra = field.json_schema_extra
+        if not isinstance(extra, dict) or not extra.get("kept"):
+            return None
+        path = home_from_environment() / "secrets" / str(extra["kept"])
+        return _content(path, str(path)) if path.exists() else None
 
     def __call__(self) -> dict[str, Any]:
         found = (
@@ -62,14 +74,12 @@ class _EnvironmentOrFile(PydanticBaseSettingsSource):
         return {name: value for name, value in found if value is not None}
 
 
-def _content(path: str, variable: str) -> str:
+def _content(path: Path, named_by: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise SettingUnreadable(
-            f"{variable}_FILE names a file that cannot be read ({reason})."
-        ) from None
+        raise SettingUnreadable(f"The file of {named_by} cannot be read ({reason}).") from None
 
 
 class Section(BaseSettings):

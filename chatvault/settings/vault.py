@@ -9,7 +9,7 @@ class VaultSettings(Section):
 
     model_config = SettingsConfigDict(env_prefix="CHATVAULT_VAULT_")
 
-    keys: SecretStr = SecretStr("")
+    keys: SecretStr = named("CHATVAULT_VAULT_KEYS", default=SecretStr(""), kept="vault_keys")
     """`id:base64,…`, 32 bytes each; the first encrypts, all decrypt."""
-    pepper: SecretStr = named("CHATVAULT_KEY_PEPPER", default=SecretStr(""))
+    pepper: SecretStr = named("CHATVAULT_KEY_PEPPER", default=SecretStr(""), kept="key_pepper")
     """Base64, at least 32 bytes; keys are stored as HMAC under it."""

@@ -1,0 +1,1 @@
+"""`manage.py serve`: one command that prepares, starts and watches all processes."""

@@ -1,0 +1,71 @@
+"""`manage.py serve`, from the state folder to the last child's end."""
+
+import gc
+import json
+import os
+import time
+from pathlib import Path
+
+from chatvault.settings.core import CoreSettings
+from chatvault.settings.section import home_from_environment
+from chatvault.settings.vault import VaultSettings
+from chatvault.supervisor import address, state
+from chatvault.supervisor.address import say
+
+
+def run() -> int:
+    """Prepares, serves until it is told to stop, and returns the exit status.
+
+    Raises Refusal, before anything heavy is imported, when it cannot serve.
+    """
+    began = time.monotonic()
+    home = home_from_environment()
+    core = CoreSettings()
+    state.prepare(home)
+    address.refuse_weak_secrets(core, VaultSettings())
+    listener = address.listen(core.host, core.port)
+    url = address.url_of(listener)
+
+    say(f"starting; state is kept in {home}")
+    import django
+
+    django.setup()
+    from chatvault.supervisor import database
+
+    database.refuse_failed_checks()
+    database.migrate_when_needed()
+    from chatvault.first_run.run import first_run
+
+    first_run(home=home, url=url)
+    preload()
+    database.close()
+
+    from chatvault.supervisor import tasks
+    from chatvault.supervisor.supervise import Supervisor
+
+    supervisor = Supervisor(
+        tasks.gateways(listener),
+        tasks.background(),
+        listener=listener,
+        on_ready=lambda: say(f"ready at {url} after {time.monotonic() - began:.1f} s"),
+        on_change=lambda pids: _write_pids(home / "run" / "serve.json", url, pids),
+    )
+    return supervisor.run()
+
+
+def preload() -> None:
+    """Imports what the gateway needs, once for all its lives: a restart is a fork."""
+    import uvicorn.lifespan.on
+    import uvicorn.protocols.http.httptools_impl
+    import uvloop  # noqa: F401
+
+    import chatvault.asgi
+    import chatvault.urls  # noqa: F401
+
+    gc.collect()
+    gc.freeze()  # what is shared by fork is never looked at, so it stays shared
+
+
+def _write_pids(path: Path, url: str, pids: dict[str, int]) -> None:
+    text = json.dumps({"url": url, "supervisor": os.getpid(), "children": pids}, indent=2)
+    state.write_private(path, text + "\n")

@@ -1,0 +1,55 @@
+"""The state folder and the secrets in it."""
+
+import base64
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from chatvault.refusal import Refusal
+
+FOLDERS = ("secrets", "journal", "broker", "beat", "run")
+
+
+def prepare(home: Path) -> None:
+    """Makes the state folder and the secrets that nobody gave. Raises Refusal when it cannot."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in FOLDERS:
+            (home / folder).mkdir(mode=0o700, exist_ok=True)
+        (home / "secrets").chmod(0o700)
+        _make_missing_secrets(home / "secrets")
+    except OSError as error:
+        raise Refusal(
+            f"The state folder {home} cannot be used ({error.strerror}): make it writable for "
+            "this user, or name another one in CHATVAULT_HOME."
+        ) from None
+
+
+def _random_base64() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+_SECRETS: dict[str, tuple[tuple[str, ...], Callable[[], str]]] = {
+    "secret_key": (("CHATVAULT_SECRET_KEY", "SECRET_KEY"), lambda: secrets.token_urlsafe(48)),
+    "key_pepper": (("CHATVAULT_KEY_PEPPER",), _random_base64),
+    "vault_keys": (("CHATVAULT_VAULT_KEYS",), lambda: f"k1:{_random_base64()}"),
+}
+
+
+def _make_missing_secrets(folder: Path) -> None:
+    for name, (variables, make) in _SECRETS.items():
+        given = any(os.environ.get(v) or os.environ.get(f"{v}_FILE") for v in variables)
+        if not given and not (folder / name).exists():
+            write_private(folder / name, make() + "\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file that only this user can read; after a crash it is whole or absent."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
