@@ -1,0 +1,1 @@
+"""Families of providers: pure translations between OpenAI's format and theirs."""

@@ -1,0 +1,22 @@
+"""Token counts from outside: whole numbers from 0 to 2^53, or they do not count."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from apps.providers.adapters.contract import Usage
+
+# Above 2^53 a JSON number is no longer exact everywhere (RFC 8259 §6).
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+def later(known: Usage | None, told: Usage | None) -> Usage | None:
+    """The usage to believe after `told`: totals in a stream are cumulative and never shrink."""
+    if told is None:
+        return known
+    if known is None:
+        return told
+    shrinks = told.output_tokens < known.output_tokens or told.input_tokens < known.input_tokens
+    return known if shrinks else told

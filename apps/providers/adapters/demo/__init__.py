@@ -1,0 +1,16 @@
+"""The built-in family: answers deterministically, without a network, in OpenAI's format."""
+
+from apps.providers.adapters.contract import Adapter
+from apps.providers.adapters.demo.perform import build_request, open_stream, perform
+from apps.providers.adapters.openai.error import read_error
+from apps.providers.adapters.openai.response import read_answer
+
+ADAPTER = Adapter(
+    family="demo",
+    build_request=build_request,
+    read_answer=read_answer,
+    open_stream=open_stream,
+    read_error=read_error,
+    operations=frozenset({"chat", "completions", "embeddings"}),
+    perform=perform,
+)

@@ -1,0 +1,69 @@
+"""OpenAI's `usage` object as counts (platform.openai.com/docs/api-reference/chat/object)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from apps.providers.adapters.contract import Usage
+from apps.providers.adapters.counts import Count
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    cache_write_tokens: Count | None = None  # OpenRouter
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: Count | None = None
+    audio_tokens: Count | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: Count
+    completion_tokens: Count | None = None
+    total_tokens: Count | None = None
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    prompt_cache_hit_tokens: Count | None = None  # DeepSeek
+    cache_creation_input_tokens: Count | None = None  # gateways in front of Anthropic
+
+
+_decode = msgspec.json.Decoder(_Usage).decode
+_NO_INPUT = _InputDetails()
+_NO_OUTPUT = _OutputDetails()
+
+
+def read_usage(raw: msgspec.Raw | bytes) -> Usage | None:
+    """None for what is absent or not valid: a wrong count is worse than an estimate."""
+    if not raw or bytes(raw) == b"null":
+        return None
+    try:
+        told = _decode(raw)
+    except msgspec.DecodeError:
+        return None
+    of_input = told.prompt_tokens_details or _NO_INPUT
+    of_output = told.completion_tokens_details or _NO_OUTPUT
+    output = _output_tokens(told, of_output)
+    cached = of_input.cached_tokens or told.prompt_cache_hit_tokens or 0
+    written = of_input.cache_write_tokens or told.cache_creation_input_tokens or 0
+    cached = min(cached, told.prompt_tokens)
+    return Usage(
+        input_tokens=told.prompt_tokens,
+        output_tokens=output,
+        cached_input_tokens=cached,
+        cache_write_tokens=min(written, told.prompt_tokens - cached),
+        reasoning_tokens=min(of_output.reasoning_tokens or 0, output),
+        audio_input_tokens=min(of_input.audio_tokens or 0, told.prompt_tokens),
+        audio_output_tokens=min(of_output.audio_tokens or 0, output),
+    )
+
+
+def _output_tokens(told: _Usage, details: _OutputDetails) -> int:
+    """Some vendors leave reasoning out of `completion_tokens` but not out of the total."""
+    output = told.completion_tokens or 0
+    missing = (told.total_tokens or 0) - told.prompt_tokens - output
+    hidden = missing > 0 and told.completion_tokens is not None
+    if hidden and (told.completion_tokens_details is None or missing == details.reasoning_tokens):
+        return output + missing
+    return output
