@@ -18,16 +18,47 @@ _CALLERS_FAULT = frozenset({400, 404, 413, 422})
 
 # Codes that OpenAI and the vendors that speak its format document; clients branch on them.
 KNOWN_CODES = frozenset(
-    """context_length_exceeded model_not_found invalid_value invalid_type unsupported_value
-    unsupported_parameter unknown_parameter missing_required_parameter invalid_request_error
-    content_filter content_policy_violation string_above_max_length string_below_min_length
-    array_above_max_length array_below_min_length integer_above_max_value
-    integer_below_min_value decimal_above_max_value decimal_below_min_value
-    invalid_function_parameters invalid_json_schema invalid_image invalid_image_url
-    invalid_image_format invalid_base64_image image_too_large image_parse_error
-    json_validate_failed tool_use_failed max_tokens_exceeded unsupported_model
-    model_not_supported invalid_prompt empty_array invalid_tool_call_id
-    model_decommissioned request_too_large not_found_error""".split()
+    {
+        "context_length_exceeded",
+        "model_not_found",
+        "invalid_value",
+        "invalid_type",
+        "unsupported_value",
+        "unsupported_parameter",
+        "unknown_parameter",
+        "missing_required_parameter",
+        "invalid_request_error",
+        "content_filter",
+        "content_policy_violation",
+        "string_above_max_length",
+        "string_below_min_length",
+        "array_above_max_length",
+        "array_below_min_length",
+        "integer_above_max_value",
+        "integer_below_min_value",
+        "decimal_above_max_value",
+        "decimal_below_min_value",
+        "invalid_function_parameters",
+        "invalid_json_schema",
+        "invalid_image",
+        "invalid_image_url",
+        "invalid_image_format",
+        "invalid_base64_image",
+        "image_too_large",
+        "image_parse_error",
+        "json_validate_failed",
+        "tool_use_failed",
+        "max_tokens_exceeded",
+        "unsupported_model",
+        "model_not_supported",
+        "invalid_prompt",
+        "empty_array",
+        "invalid_tool_call_id",
+        "model_decommissioned",
+        "request_too_large",
+        "not_found_error",
+        "",
+    }
 )
 _KNOWN_TYPES = frozenset({"invalid_request_error", "not_found_error", "request_too_large"})
 _PARAM = re.compile(r"[A-Za-z_][A-Za-z0-9_.\[\]]{0,99}")

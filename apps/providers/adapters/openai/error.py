@@ -6,9 +6,8 @@ from typing import Any
 
 import msgspec
 
-from chatvault.lib.errors import UpstreamError
-
 from apps.providers.adapters.refusals import Detail, refusal
+from chatvault.lib.errors import UpstreamError
 
 _decode = msgspec.json.Decoder().decode
 _MAX_BODY = 256 * 1024

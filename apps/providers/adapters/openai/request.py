@@ -10,8 +10,6 @@ from urllib.parse import quote
 
 import msgspec
 
-from chatvault.lib.errors import InvalidField, MalformedJson, UpstreamInvalid
-
 from apps.providers.adapters.contract import Call, Endpoint, UpstreamRequest
 from apps.providers.adapters.openai.options import (
     Auth,
@@ -21,6 +19,7 @@ from apps.providers.adapters.openai.options import (
     read_options,
     vendor_of,
 )
+from chatvault.lib.errors import InvalidField, MalformedJson, UpstreamInvalid
 
 Members = dict[str, msgspec.Raw]
 

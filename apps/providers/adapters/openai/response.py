@@ -6,11 +6,10 @@ from typing import Any
 
 import msgspec
 
-from chatvault.lib.errors import UpstreamInvalid
-
 from apps.providers.adapters.contract import Answer, Call
 from apps.providers.adapters.openai.error import in_band_refusal
 from apps.providers.adapters.openai.usage import read_usage
+from chatvault.lib.errors import UpstreamInvalid
 
 
 class _Answer(msgspec.Struct):

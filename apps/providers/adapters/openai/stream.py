@@ -70,10 +70,10 @@ class PassThrough:
         "_splitter",
         "_strips",
         "_template",
-        "_text",
         "_tries_left",
         "is_complete",
         "output_events",
+        "output_text_bytes",
         "usage",
     )
 
@@ -90,16 +90,11 @@ class PassThrough:
         self._quiet = False  # learned enough; nothing held back, nothing ended
         self._learned = 0
         self._overhead = 0  # bytes of an event without its text
-        self._text = 0
+        self.output_text_bytes = 0  # approximate where chunks are not alike
         self._last = b""
         self._held: list[bytes] = []
         self._ended = False
         self._failure: UpstreamError | None = None
-
-    @property
-    def output_text_bytes(self) -> int:
-        """Approximate where chunks are not alike: their weight above one without text."""
-        return self._text
 
     def feed(self, data: bytes) -> bytes:
         form = self._template
@@ -108,15 +103,18 @@ class PassThrough:
             if data.startswith(form.middle, text_end):
                 end = text_end + form.middle_size
                 size = len(data)
+                is_whole = end == size or (
+                    form.is_padded and data.find(b'"', end) == size - 4 and data.endswith(b'"}\n\n')
+                )
                 if (
-                    end == size
-                    or (form.is_padded and data.find(b'"', end) == size - 4)
-                    and data.endswith(b'"}\n\n')
-                ) and (data.find(b"\n", text_end) == size - 2 and data.find(b"\r", end) < 0):
+                    is_whole
+                    and data.find(b"\n", form.head_size) == size - 2
+                    and data.find(b"\r", form.head_size) < 0
+                ):
                     if data != self._last:
                         self._last = data
                         self.output_events += 1
-                        self._text += text_end - form.head_size
+                        self.output_text_bytes += text_end - form.head_size
                     if self._strips:
                         return data[:text_end] + form.middle_out + data[end:]
                     return data
@@ -165,9 +163,9 @@ class PassThrough:
         if form is not None and block.startswith(form.head):
             text_end = block.find(b'"', form.head_size)
             if text_end > 0 and block.startswith(form.middle, text_end):
-                self._text += text_end - form.head_size
+                self.output_text_bytes += text_end - form.head_size
                 return
-        self._text += max(0, len(block) - self._overhead)
+        self.output_text_bytes += max(0, len(block) - self._overhead)
 
     def _feed_blocks(self, data: bytes) -> bytes:
         out: list[bytes] = []
@@ -202,13 +200,16 @@ class PassThrough:
             if self._learned == 0 and not sse.is_block(block):
                 raise _not_a_stream(block)
             return block
+        if not payload.strip():
+            return block
         if payload.strip() == b"[DONE]":
             self._ended = self.is_complete = True
             self._watch()
             return b""
         try:
             event = _decode_event(payload)
-            choices = _decode_choices(event.choices) if event.choices else []
+            has_choices = bytes(event.choices)[:1] == b"["
+            choices = _decode_choices(event.choices) if has_choices else []
         except msgspec.DecodeError:
             raise UpstreamInvalid from None
         self._check_error(block, event, payload)
@@ -258,7 +259,7 @@ class PassThrough:
         if text and block != self._last:
             self._last = block
             self.output_events += 1
-            self._text += text
+            self.output_text_bytes += text
 
 
 def _not_a_stream(body: bytes) -> UpstreamError:
