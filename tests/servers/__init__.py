@@ -1,0 +1,1 @@
+"""Real servers for tests, brought by pip: PostgreSQL and Valkey, each on a private socket."""
