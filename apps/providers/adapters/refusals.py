@@ -57,7 +57,6 @@ KNOWN_CODES = frozenset(
         "model_decommissioned",
         "request_too_large",
         "not_found_error",
-        "",
     }
 )
 _KNOWN_TYPES = frozenset({"invalid_request_error", "not_found_error", "request_too_large"})

@@ -212,8 +212,8 @@ class PassThrough:
             choices = _decode_choices(event.choices) if has_choices else []
         except msgspec.DecodeError:
             raise UpstreamInvalid from None
-        self._check_error(block, event, payload)
         self.usage = later(self.usage, read_usage(event.usage))
+        self._check_error(block, event, payload)
         has_usage = bytes(event.usage)[:1] == b"{"
         self._learn(block, choices)
         if has_usage and not choices:
