@@ -1,0 +1,129 @@
+"""What the journal holds: records, and the frames that carry them through a crash.
+
+A frame is magic (2 bytes), type (1), payload length (2), CRC-32 over type, length and payload
+(4), payload: the record as a MessagePack array. Little endian. Ids, integers and short codes
+only; no prompts, no answers, no secrets.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+from apps.providers.adapters.contract import Usage
+
+MAGIC: Final = b"\xc5\x9e"
+_KIND: Final = struct.Struct("<BH")
+_HEAD: Final = struct.Struct("<2sBHI")
+HEAD_BYTES: Final = _HEAD.size
+MAX_PAYLOAD: Final = 0xFFFF
+
+
+class Intent(msgspec.Struct, array_like=True, tag=1, frozen=True):
+    """A request that was admitted. Written before its first byte goes to a provider."""
+
+    request_id: bytes  # 16 bytes, UUID version 7
+    at_ms: int
+    key_id: int
+    client_id: int
+    team_id: int
+    tier_id: int
+    markup_ppm: int
+    alias: str
+    operation: str
+    stream: bool
+    revision: int
+    prompt_tokens: int  # estimated
+    max_output_tokens: int
+    reserved_nano: int
+    budgets: tuple[tuple[int, int], ...]  # (budget id, start of its window in epoch seconds)
+
+
+class AttemptStart(msgspec.Struct, array_like=True, tag=2, frozen=True):
+    """A call to a provider is about to be made."""
+
+    request_id: bytes
+    number: int  # from 1
+    at_ms: int
+    deployment_id: int
+    price_id: int  # 0: unpriced
+
+
+class AttemptEnd(msgspec.Struct, array_like=True, tag=3, frozen=True):
+    """That call is over."""
+
+    request_id: bytes
+    number: int
+    at_ms: int
+    http_status: int  # 0: no answer
+    error_code: str = ""
+
+
+class Progress(msgspec.Struct, array_like=True, tag=4, frozen=True):
+    """How much of a stream is out: at the first token, then now and again."""
+
+    request_id: bytes
+    at_ms: int
+    output_tokens: int
+
+
+class Settle(msgspec.Struct, array_like=True, tag=5, frozen=True):
+    """How a request ended and what it costs. Written before the last byte goes to the client."""
+
+    request_id: bytes
+    at_ms: int
+    outcome: str  # ok, error, cancelled or interrupted
+    http_status: int
+    error_code: str
+    deployment_id: int
+    price_id: int
+    usage: Usage
+    usage_source: str  # provider, estimated or none
+    cost_nano: int
+    charged_nano: int
+    latency_ms: int
+    first_token_ms: int = -1  # -1: there was none
+    attempts: int = 0
+
+
+Record = Intent | AttemptStart | AttemptEnd | Progress | Settle
+
+INTENT: Final = 1
+SETTLE: Final = 5
+_TYPES: Final[dict[type[object], int]] = {
+    Intent: INTENT,
+    AttemptStart: 2,
+    AttemptEnd: 3,
+    Progress: 4,
+    Settle: SETTLE,
+}
+_encode: Final = msgspec.msgpack.Encoder().encode
+decode_payload: Final = msgspec.msgpack.Decoder(Record).decode
+
+
+def encode_frame(record: Record) -> bytes:
+    """The bytes of one record in a segment. Raises ValueError when it is larger than 64 KiB."""
+    payload = _encode(record)
+    if len(payload) > MAX_PAYLOAD:
+        raise ValueError("a journal record is larger than 64 KiB")
+    kind = _TYPES[type(record)]
+    checksum = crc32(payload, crc32(_KIND.pack(kind, len(payload))))
+    return _HEAD.pack(MAGIC, kind, len(payload), checksum) + payload
+
+
+def frame_end(data: bytes, start: int) -> int:
+    """Where the frame that begins at `start` ends; 0: none begins there or it is cut short."""
+    if len(data) - start < HEAD_BYTES or not data.startswith(MAGIC, start):
+        return 0
+    end = start + HEAD_BYTES + int.from_bytes(data[start + 3 : start + 5], "little")
+    return end if end <= len(data) else 0
+
+
+def is_intact(data: bytes, start: int, end: int) -> bool:
+    """Whether the frame [start, end) carries the checksum of its bytes."""
+    said = int.from_bytes(data[start + 5 : start + HEAD_BYTES], "little")
+    payload = memoryview(data)[start + HEAD_BYTES : end]
+    return said == crc32(payload, crc32(data[start + 2 : start + 5]))
