@@ -8,7 +8,7 @@
     ├── ModelNotFound
     ├── BudgetExhausted, BudgetHeld, Unpriced
     ├── RateLimited
-    ├── NoDeployment, JournalUnavailable, Draining, KeysUnavailable
+    ├── NoDeployment, JournalUnavailable, NotReady, KeysUnavailable
     ├── UpstreamError ─ UpstreamConnectFailed, UpstreamForbidden, UpstreamTimedOut,
     │                   UpstreamBroken, UpstreamTooLarge, UpstreamInvalid, UpstreamRefused
     └── InternalError
@@ -151,6 +151,16 @@ class BudgetExhausted(ChatVaultError):
     type = "insufficient_quota"
     code = "budget_exhausted"
     default_message = "The budget of this period cannot cover the request."
+    _status: int | None = None
+
+    @property
+    def http_status(self) -> int:
+        return self._status or self.status
+
+    def with_status(self, status: int) -> BudgetExhausted:
+        """The same refusal under the status that the installation chose: 402, or OpenAI's 429."""
+        self._status = status
+        return self
 
 
 class BudgetHeld(ChatVaultError):
@@ -193,11 +203,11 @@ class JournalUnavailable(ChatVaultError):
     default_message = "The request cannot be recorded now, so it was not sent."
 
 
-class Draining(ChatVaultError):
+class NotReady(ChatVaultError):
     status = 503
     type = "service_unavailable_error"
-    code = "draining"
-    default_message = "This gateway is shutting down. Try again."
+    code = "not_ready"
+    default_message = "This gateway is starting. Try again."
 
 
 class KeysUnavailable(ChatVaultError):
@@ -303,4 +313,6 @@ class UpstreamRefused(UpstreamError):
 
 
 class InternalError(ChatVaultError):
+    """A fault of ChatVault's own; what happened is in the log, under the request id."""
+
     default_message = "ChatVault failed to handle the request. Its log has the request id."

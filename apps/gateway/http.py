@@ -1,0 +1,212 @@
+"""The ASGI door: the hot endpoints, without Django on the way. Holds no rules of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from apps.gateway import lifecycle
+from apps.gateway.contracts import ClientGone, GatewayRequest, Headers
+from apps.gateway.health import live, metrics, ready
+from apps.gateway.listing import answer_models
+from apps.gateway.pipeline import serve
+from apps.gateway.plane import DataPlane
+from apps.gateway.reply import error_reply
+from apps.providers.adapters.contract import Operation
+from chatvault.lib import clock
+from chatvault.lib.errors import (
+    BadRequest,
+    BodyTooLarge,
+    ChatVaultError,
+    InternalError,
+    MethodNotAllowed,
+    NotReady,
+    RouteNotFound,
+    UpstreamError,
+)
+from chatvault.lib.ids import uuid7_bytes
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
+
+OPERATIONS: dict[str, Operation] = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "completions",
+    "/v1/embeddings": "embeddings",
+}
+PROBES = {"/livez": live, "/readyz": ready, "/metrics": metrics}
+MAX_HEADERS = 64
+MAX_CLIENT_ID_BYTES = 512
+
+
+def handles(path: str) -> bool:
+    """Whether this door answers the path; everything else is Django's."""
+    return path.startswith("/v1/") or path in PROBES
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI 3 (asgi.readthedocs.io/en/latest/specs/www.html), type http only."""
+    path: str = scope["path"]
+    probe = PROBES.get(path)
+    if probe is not None:
+        status, head, body = probe(lifecycle.running(), scope)
+        await _send_whole(send, status, head, body)
+        return
+    request = GatewayRequest(
+        id=uuid7_bytes(),
+        operation=OPERATIONS.get(path, "chat"),
+        token=None,
+        body=b"",
+        started=clock.monotonic(),
+        accept_ms=clock.wall_ns() // 1_000_000,
+    )
+    outlet = AsgiOutlet(receive, send)
+    plane = lifecycle.running()
+    try:
+        if plane is None:
+            raise NotReady
+        await _handle(path, scope, receive, request, plane, outlet)
+    except ClientGone:
+        return
+    except ChatVaultError as error:
+        if plane is not None and not isinstance(error, UpstreamError):
+            plane.metrics.refused(error.public_code)
+        await _send_whole(send, *error_reply(error, request))
+    except Exception:  # the outermost edge: whatever went wrong must not show
+        logger.exception("request %s failed", request.id.hex())
+        if not outlet.is_started:
+            await _send_whole(send, *error_reply(InternalError(), request))
+
+
+async def _handle(
+    path: str,
+    scope: Scope,
+    receive: Receive,
+    request: GatewayRequest,
+    plane: DataPlane,
+    outlet: AsgiOutlet,
+) -> None:
+    length = read_headers(request, scope["headers"])
+    if path in OPERATIONS:
+        if scope["method"] != "POST":
+            raise MethodNotAllowed(headers={"allow": "POST"})
+        if length > plane.options.max_body_bytes:
+            raise _too_large(plane)
+        request.body = await _read_body(receive, plane)
+        plane.running += 1
+        try:
+            await serve(request, plane, outlet)
+        finally:
+            plane.running -= 1
+    elif path == "/v1/models" or path.startswith("/v1/models/"):
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(headers={"allow": "GET"})
+        status, head, body = await answer_models(request, path[len("/v1/models/") :], plane)
+        await outlet.start(status, head)
+        await outlet.end(b"" if scope["method"] == "HEAD" else body)
+    else:
+        raise RouteNotFound
+
+
+def read_headers(request: GatewayRequest, headers: list[tuple[bytes, bytes]]) -> int:
+    """Take the credential and the client's own id; returns the announced length of the body.
+
+    Keys come as OpenAI's, Anthropic's or Azure's clients send them.
+    """
+    length = 0
+    if len(headers) > MAX_HEADERS:
+        raise BadRequest(f"A request may have at most {MAX_HEADERS} headers.")
+    for name, value in headers:
+        if name == b"authorization":
+            if value[:7].lower() == b"bearer ":
+                request.token = value[7:].strip()
+        elif name == b"x-api-key" or name == b"api-key":
+            request.token = request.token or value.strip()
+        elif name == b"content-length":
+            length = int(value) if value.isdigit() else 0
+        elif name == b"content-encoding":
+            if value.strip().lower() != b"identity":
+                raise BadRequest("Compressed request bodies are not accepted.")
+        elif name == b"x-client-request-id":
+            if len(value) <= MAX_CLIENT_ID_BYTES and value.isascii():
+                request.client_request_id = value
+    return length
+
+
+async def _read_body(receive: Receive, plane: DataPlane) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        if len(body) > plane.options.max_body_bytes:
+            raise _too_large(plane)
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > plane.options.max_body_bytes:
+            raise _too_large(plane)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large(plane: DataPlane) -> BodyTooLarge:
+    mib = plane.options.max_body_bytes / 2**20
+    return BodyTooLarge(f"The body is larger than {mib:g} MiB, the most this gateway accepts.")
+
+
+class AsgiOutlet:
+    """The way out through an ASGI server; `send` waits when the client reads slowly."""
+
+    __slots__ = ("_receive", "_send", "_task", "_watcher", "is_gone", "is_started")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._task: asyncio.Task[Any] | None = None
+        self._watcher: asyncio.Future[Message] | None = None
+        self.is_gone = False
+        self.is_started = False
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self.is_started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data})
+
+    def watch(self) -> None:
+        self._task = asyncio.current_task()
+        self._watcher = asyncio.ensure_future(self._receive())
+        self._watcher.add_done_callback(self._received)
+
+    def _received(self, watcher: asyncio.Future[Message]) -> None:
+        if not watcher.cancelled() and self._watcher is not None:
+            self.is_gone = True
+            if self._task is not None:
+                self._task.cancel()
+
+    def unwatch(self) -> bool:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()
+        return self.is_gone
+
+
+async def _send_whole(send: Send, status: int, head: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})

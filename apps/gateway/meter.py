@@ -1,0 +1,107 @@
+"""The books of one request while it runs: what is reserved, tried, used and owed."""
+
+from __future__ import annotations
+
+from apps.billing.limits import Headroom
+from apps.billing.pricing import Bill
+from apps.gateway.contracts import Candidate, GatewayRequest, Identity, Offer
+from apps.providers.adapters.contract import Call, Usage
+from chatvault.lib import clock
+
+NOTHING = Usage()
+
+
+class Meter:
+    """Opened by `admit`, written by `call` and `stream`, closed exactly once by `settle`."""
+
+    __slots__ = (
+        "attempts",
+        "bill",
+        "candidate",
+        "error_code",
+        "first_token_at",
+        "headroom",
+        "http_status",
+        "identity",
+        "is_open",
+        "is_sent",
+        "offer",
+        "outcome",
+        "output_cap",
+        "prompt_tokens",
+        "request",
+        "reserved_nano",
+        "revision",
+        "usage",
+        "usage_source",
+    )
+
+    def __init__(
+        self,
+        request: GatewayRequest,
+        identity: Identity,
+        offer: Offer,
+        headroom: Headroom,
+        *,
+        revision: int,
+        prompt_tokens: int,
+        output_cap: int,
+        reserved_nano: int,
+    ) -> None:
+        self.request = request
+        self.identity = identity
+        self.offer = offer
+        self.headroom = headroom
+        self.revision = revision
+        self.prompt_tokens = prompt_tokens
+        self.output_cap = output_cap  # output tokens of all choices that the reservation covers
+        self.reserved_nano = reserved_nano
+        self.is_open = True
+        self.is_sent = False  # an intent is in the journal: something may have been sent
+        self.attempts = 0
+        self.candidate: Candidate | None = None
+        self.outcome = "error"
+        self.http_status = 500
+        self.error_code = ""
+        self.first_token_at = -1.0
+        self.usage = NOTHING
+        self.usage_source = "none"
+        self.bill: Bill | None = None  # set when the books are closed
+
+    def call_for(self, candidate: Candidate) -> Call:
+        """The request as the candidate's adapter needs it."""
+        request = self.request
+        cap = None
+        if request.max_output_tokens is None and self.identity.has_budget:
+            cap = self.output_cap // request.choices
+        return Call(
+            operation=request.operation,
+            alias=request.alias,
+            body=request.body,
+            stream=request.stream,
+            wants_usage=request.wants_usage,
+            max_output_tokens=cap if request.operation != "embeddings" else None,
+            request_id=request.id.hex(),
+        )
+
+    def first_token(self) -> None:
+        if self.first_token_at < 0:
+            self.first_token_at = clock.monotonic()
+
+    def succeed(self, status: int = 200) -> None:
+        self.outcome = "ok"
+        self.http_status = status
+        self.error_code = ""
+
+    def fail(self, outcome: str, status: int, code: str) -> None:
+        self.outcome = outcome
+        self.http_status = status
+        self.error_code = code
+
+    def use(self, usage: Usage, source: str) -> None:
+        self.usage = usage
+        self.usage_source = source
+
+    def estimate(self, output_tokens: int) -> None:
+        """The provider told no usage that is valid: what was delivered is owed."""
+        self.use(Usage(input_tokens=self.prompt_tokens, output_tokens=output_tokens), "estimated")

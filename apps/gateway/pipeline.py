@@ -1,0 +1,84 @@
+"""The request's way. Both doors call `serve`; README.md names the steps in this order."""
+
+from __future__ import annotations
+
+import asyncio
+
+from apps.gateway.contracts import ClientGone, GatewayRequest, Outlet
+from apps.gateway.meter import Meter
+from apps.gateway.plane import DataPlane
+from apps.gateway.reply import answer_head
+from apps.gateway.steps.admit import admit
+from apps.gateway.steps.authenticate import authenticate, authorise
+from apps.gateway.steps.call import call
+from apps.gateway.steps.receive import receive
+from apps.gateway.steps.record import record
+from apps.gateway.steps.route import route
+from apps.gateway.steps.settle import bill_of, settle
+from apps.gateway.steps.stream import stream, take_answer
+from chatvault.lib.errors import ChatVaultError
+
+
+async def serve(request: GatewayRequest, plane: DataPlane, outlet: Outlet) -> None:
+    """Answer one request through `outlet`.
+
+    Raises ChatVaultError when nothing has been sent to the client, for the door to render, and
+    ClientGone when the client hung up. Whatever happens, the books are closed before the last
+    byte goes out.
+    """
+    identity = await authenticate(request.token, plane)  # 2: first, so that strangers learn nothing
+    receive(request)  # 1
+    offer = authorise(request, identity, plane)
+    meter = await admit(request, identity, offer, plane)  # 3
+    try:
+        tail = await _answer(meter, plane, outlet)
+    except ChatVaultError as error:
+        meter.fail("error", error.http_status, error.public_code)
+        await close_books(meter, plane)
+        raise
+    except asyncio.CancelledError:
+        await _hang_up(meter, plane, outlet)
+        raise ClientGone from None
+    except BaseException:
+        meter.fail("error", 500, "internal_error")
+        await close_books(meter, plane)
+        raise
+    await close_books(meter, plane)
+    if not request.stream:
+        await outlet.start(200, answer_head(meter, plane, len(tail)))
+    await outlet.end(tail)
+
+
+async def _answer(meter: Meter, plane: DataPlane, outlet: Outlet) -> bytes:
+    """Steps 4 to 6; returns the bytes that wait for the books."""
+    plan = route(meter, plane)  # 4
+    upstream = await call(plan, meter, plane)  # 5
+    try:
+        if not meter.request.stream:
+            return take_answer(upstream, meter)
+        return await stream(upstream, meter, plane, outlet, answer_head(meter, plane))  # 6
+    finally:
+        outlet.unwatch()
+        await upstream.close()
+
+
+async def close_books(meter: Meter, plane: DataPlane) -> None:
+    """Steps 7 and 8, exactly once. The journal comes first: it is what survives a crash."""
+    if not meter.is_open:
+        return
+    meter.is_open = False
+    bill = meter.bill = bill_of(meter)
+    try:
+        record(meter, bill, plane)  # 8
+        await plane.journal.durable()
+    finally:
+        await settle(meter, bill, plane)  # 7
+
+
+async def _hang_up(meter: Meter, plane: DataPlane, outlet: Outlet) -> None:
+    """The client is gone, or the process ends: what was delivered is owed all the same."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    meter.fail("cancelled", 499, "client_closed_request")
+    await asyncio.shield(close_books(meter, plane))

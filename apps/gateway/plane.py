@@ -1,0 +1,150 @@
+"""The data plane of one process: the one object that every step is given."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from apps.accounts.credentials import KeyCache, KeyRecord
+from apps.billing.limits import Limits
+from apps.gateway.breaker import Breaker, RetryBudget
+from apps.gateway.contracts import Candidate, Identity, Offer
+from apps.gateway.metrics import Metrics
+from apps.gateway.snapshot.model import Deployment, Snapshot
+from apps.providers.adapters.contract import Endpoint
+from apps.providers.upstream import Deadlines, UpstreamPool
+from apps.usage.journal import Journal
+from chatvault.lib import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FOREVER_S = float("inf")
+
+
+class PlaneOptions(msgspec.Struct, frozen=True):
+    """Typed settings of the data plane; seconds, bytes and tokens as named."""
+
+    pepper: bytes
+    max_body_bytes: int = 20 * 2**20
+    default_max_output_tokens: int = 4096
+    budget_exhausted_status: int = 402
+    max_attempts: int = 3
+    connect_timeout_s: float = 3.0
+    first_byte_timeout_s: float = 60.0
+    idle_timeout_s: float = 60.0
+    total_timeout_s: float = 600.0
+
+
+class View:
+    """A snapshot made ready: secrets opened, identities and offers worked out once."""
+
+    __slots__ = ("_identities", "_offers", "deadlines", "endpoints", "snapshot")
+
+    def __init__(
+        self, snapshot: Snapshot, endpoints: dict[int, Endpoint], options: PlaneOptions
+    ) -> None:
+        self.snapshot = snapshot
+        self.endpoints = endpoints  # by deployment id; those whose secret opened
+        self.deadlines = {
+            deployment.id: deadlines_of(deployment, options)
+            for deployment in snapshot.deployments.values()
+        }
+        self._identities: dict[int, Identity] = {}
+        self._offers: dict[tuple[str, int | None], Offer] = {}
+
+    def identity_of(self, key: KeyRecord) -> Identity | None:
+        """Key and client with their rules; None when the client is not in this snapshot."""
+        known = self._identities.get(key.key_id)
+        if known is not None and known.key is key:
+            return known
+        client = self.snapshot.clients.get(key.client_id)
+        if client is None:
+            return None
+        own = self.snapshot.key_limits.get(key.key_id)
+        scopes = (own, *client.scopes) if own else client.scopes
+        has_budget = any(scope.budgets for scope in scopes)
+        identity = Identity(key=key, client=client, scopes=scopes, has_budget=has_budget)
+        self._identities[key.key_id] = identity
+        return identity
+
+    def offer_of(self, alias_name: str, book_id: int | None) -> Offer | None:
+        """The candidates of an alias at a book's prices of now; None for an unknown alias."""
+        key = (alias_name, book_id)
+        offer = self._offers.get(key)
+        if offer is not None and clock.wall_s() < offer.valid_until_s:
+            return offer
+        alias = self.snapshot.aliases.get(alias_name)
+        if alias is None:
+            return None
+        offer = self._offers[key] = self._work_out(alias_name, book_id)
+        return offer
+
+    def _work_out(self, alias_name: str, book_id: int | None) -> Offer:
+        alias = self.snapshot.aliases[alias_name]
+        book = self.snapshot.prices.get(book_id, {}) if book_id is not None else {}
+        now_s = clock.wall_s()
+        until_s = FOREVER_S
+        candidates = []
+        for target in alias.targets:
+            deployment = self.snapshot.deployments.get(target.deployment_id)
+            endpoint = self.endpoints.get(target.deployment_id)
+            if deployment is None or endpoint is None:
+                continue
+            current = None
+            for price in book.get(deployment.model, ()):
+                if price.valid_from_s > now_s:
+                    until_s = min(until_s, price.valid_from_s)
+                elif price.valid_to_s is None or price.valid_to_s > now_s:
+                    current = current or price
+                    until_s = min(until_s, price.valid_to_s or FOREVER_S)
+            candidates.append(Candidate(deployment, endpoint, target.weight, current))
+        return Offer(alias=alias, candidates=tuple(candidates), valid_until_s=until_s)
+
+
+def deadlines_of(deployment: Deployment, options: PlaneOptions) -> Deadlines:
+    return Deadlines(
+        connect_s=deployment.connect_timeout_s or options.connect_timeout_s,
+        first_byte_s=deployment.first_byte_timeout_s or options.first_byte_timeout_s,
+        idle_s=options.idle_timeout_s,
+        total_s=options.total_timeout_s,
+    )
+
+
+class DataPlane:
+    """Holds what the steps share. Swapping `view` is the whole of a configuration change."""
+
+    def __init__(
+        self,
+        *,
+        options: PlaneOptions,
+        view: View,
+        keys: KeyCache,
+        limits: Limits,
+        journal: Journal,
+        pool: UpstreamPool,
+        metrics: Metrics | None = None,
+        dice: random.Random | None = None,
+    ) -> None:
+        self.options = options
+        self.view = view
+        self.keys = keys
+        self.limits = limits
+        self.journal = journal
+        self.pool = pool
+        self.metrics = metrics or Metrics()
+        self.dice = dice or random.Random()
+        self.breaker = Breaker()
+        self.retries = RetryBudget()
+        self.is_draining = False
+        self.running = 0  # requests between door and books
+        self.on_adopt: Callable[[View], None] | None = None
+
+    def adopt(self, view: View) -> None:
+        """Serve by another snapshot from the next request on."""
+        self.view = view
+        self.breaker.keep_only(view.snapshot.deployments)
+        if self.on_adopt is not None:
+            self.on_adopt(view)

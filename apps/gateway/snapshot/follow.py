@@ -1,0 +1,79 @@
+"""Following the control plane: new snapshots are adopted, changed keys are dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from apps.gateway.plane import DataPlane, View
+from apps.gateway.snapshot.model import Snapshot
+
+logger = logging.getLogger(__name__)
+
+KEY_TOPIC = "accounts.key"
+
+
+class News(Protocol):
+    topic: str
+    subject: str
+
+
+class Source(Protocol):
+    """The control plane as a gateway sees it. May raise anything when it cannot be asked."""
+
+    async def since(self, last_id: int) -> tuple[int, list[News]]: ...
+    async def snapshot(self) -> Snapshot: ...
+
+
+class Follower:
+    """Asks every `interval_s`. A source that fails changes nothing: the last good view serves."""
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        source: Source,
+        *,
+        last_id: int,
+        interval_s: float,
+        make_view: Callable[[Snapshot], View],
+        adopted: Callable[[Snapshot], Awaitable[None]],
+    ) -> None:
+        self._plane = plane
+        self._source = source
+        self._last_id = last_id
+        self._interval_s = interval_s
+        self._make_view = make_view
+        self._adopted = adopted
+        self._is_failing = False
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            try:
+                await self.look()
+            except Exception as error:  # a database that is away must not end the following
+                if not self._is_failing:
+                    logger.warning("configuration cannot be followed: %s", type(error).__name__)
+                self._is_failing = True
+            else:
+                if self._is_failing:
+                    self._plane.keys.expire()
+                self._is_failing = False
+
+    async def look(self) -> None:
+        """Take in what was announced since the last look."""
+        last_id, news = await self._source.since(self._last_id)
+        is_changed = False
+        for item in news:
+            if item.topic == KEY_TOPIC:
+                self._plane.keys.drop(item.subject)
+            else:
+                is_changed = True
+        if is_changed:
+            snapshot = await self._source.snapshot()
+            await self._adopted(snapshot)
+            self._plane.adopt(self._make_view(snapshot))
+            logger.info("serving revision %d", snapshot.version)
+        self._last_id = last_id

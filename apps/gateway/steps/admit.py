@@ -1,0 +1,82 @@
+"""Step 3. Reserve the most that the request can cost, in every scope or in none."""
+
+from __future__ import annotations
+
+from apps.billing import pricing
+from apps.billing.limits import Demand, Headroom
+from apps.gateway.contracts import Candidate, GatewayRequest, Identity, Offer
+from apps.gateway.meter import Meter
+from apps.gateway.plane import DataPlane
+from chatvault.lib.errors import BudgetExhausted, NoDeployment, Unpriced
+
+NO_LIMITS = Headroom()
+
+
+async def admit(
+    request: GatewayRequest, identity: Identity, offer: Offer, plane: DataPlane
+) -> Meter:
+    """An open meter. Raises RateLimited, BudgetHeld (429), BudgetExhausted, Unpriced (402)."""
+    offer = _affordable(offer, identity)
+    prompt = pricing.estimate_prompt_tokens(len(request.body))
+    output = _most_output(request, offer, plane)
+    nano = 0
+    headroom = NO_LIMITS
+    if identity.scopes:
+        if identity.has_budget:
+            nano = _most_money(offer, identity, prompt=len(request.body), output=output)
+        demand = Demand(tokens=prompt + output, nano_usd=nano)
+        try:
+            headroom = await plane.limits.reserve(request.id, identity.scopes, demand)
+        except BudgetExhausted as error:
+            raise error.with_status(plane.options.budget_exhausted_status) from None
+    return Meter(
+        request,
+        identity,
+        offer,
+        headroom,
+        revision=plane.view.snapshot.version,
+        prompt_tokens=prompt,
+        output_cap=output,
+        reserved_nano=nano,
+    )
+
+
+def _affordable(offer: Offer, identity: Identity) -> Offer:
+    """With a budget only priced candidates count; none priced is refused, never free."""
+    if not offer.candidates:
+        raise NoDeployment(f"The model '{offer.alias.name}' has no active deployment.")
+    if not identity.has_budget or all(candidate.price for candidate in offer.candidates):
+        return offer
+    priced = tuple(candidate for candidate in offer.candidates if candidate.price)
+    if not priced:
+        raise Unpriced(
+            f"The model '{offer.alias.name}' has no price, so a client with a budget may not use "
+            "it. An admin can add one to the client's price book.",
+            param="model",
+        )
+    return Offer(alias=offer.alias, candidates=priced, valid_until_s=offer.valid_until_s)
+
+
+def _most_output(request: GatewayRequest, offer: Offer, plane: DataPlane) -> int:
+    """Output tokens of all choices: as the client capped them, or as the models can."""
+    if request.operation == "embeddings":
+        return 0
+    each = request.max_output_tokens or max(
+        candidate.deployment.max_output_tokens or plane.options.default_max_output_tokens
+        for candidate in offer.candidates
+    )
+    return each * request.choices
+
+
+def _most_money(offer: Offer, identity: Identity, *, prompt: int, output: int) -> int:
+    """Nano-USD at the dearest candidate. A token is never shorter than a byte, so the size of
+    the body bounds its prompt tokens for text (byte-level BPE)."""
+    terms = identity.client.terms
+    return max(_worst(candidate, terms, prompt, output) for candidate in offer.candidates)
+
+
+def _worst(candidate: Candidate, terms: pricing.Terms, prompt: int, output: int) -> int:
+    assert candidate.price is not None
+    return pricing.worst_case(
+        prompt_tokens=prompt, max_output_tokens=output, price=candidate.price, terms=terms
+    )

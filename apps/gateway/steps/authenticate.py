@@ -1,0 +1,46 @@
+"""Step 2. Who calls, and may they use this model? Ends in an identity or an error."""
+
+from __future__ import annotations
+
+from apps.accounts.credentials import KeyRecord
+from apps.gateway.contracts import GatewayRequest, Identity, Offer
+from apps.gateway.plane import DataPlane
+from chatvault.lib import clock
+from chatvault.lib.errors import KeyDisabled, ModelNotAllowed, ModelNotFound, Unauthenticated
+
+MAX_TOKEN_BYTES = 512
+
+
+async def authenticate(token: bytes | None, plane: DataPlane) -> Identity:
+    """Raises Unauthenticated (401), KeyDisabled (403) or KeysUnavailable (503)."""
+    if not token or len(token) > MAX_TOKEN_BYTES:
+        raise Unauthenticated
+    key: KeyRecord = plane.keys.find(token) or await plane.keys.get(token)
+    if key.expires_at_s is not None and key.expires_at_s <= clock.wall_s():
+        raise Unauthenticated
+    identity = plane.view.identity_of(key)
+    if identity is None:  # made a moment ago; its client comes with the next snapshot
+        raise KeyDisabled
+    if not (key.is_active and identity.client.is_active):
+        raise KeyDisabled
+    return identity
+
+
+def authorise(request: GatewayRequest, identity: Identity, plane: DataPlane) -> Offer:
+    """The alias that was asked for. Raises ModelNotFound (404) or ModelNotAllowed (403)."""
+    name = request.alias
+    offer = plane.view.offer_of(name, identity.client.book_id)
+    if offer is None:
+        raise ModelNotFound(
+            f"The model '{name}' does not exist. GET /v1/models lists those that the key may use.",
+            param="model",
+        )
+    if not may_use(identity, name):
+        raise ModelNotAllowed(f"The key may not use the model '{name}'.", param="model")
+    return offer
+
+
+def may_use(identity: Identity, alias: str) -> bool:
+    """Both the client's list and the key's own, where it has one, must name the alias."""
+    of_client, of_key = identity.client.aliases, identity.key.aliases
+    return (of_client is None or alias in of_client) and (of_key is None or alias in of_key)

@@ -1,0 +1,138 @@
+"""Step 5. Call a deployment; on failure the next one, until something can go to the client."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+from apps.gateway.contracts import Candidate
+from apps.gateway.meter import Meter
+from apps.gateway.plane import DataPlane
+from apps.gateway.steps.record import record_attempt, record_end_of_attempt
+from apps.providers.adapters.contract import (
+    Adapter,
+    Answer,
+    Call,
+    StreamReader,
+    UpstreamAnswer,
+    UpstreamRequest,
+)
+from apps.providers.adapters.registry import get_adapter
+from chatvault.lib.errors import NoDeployment, UpstreamError, UpstreamInvalid
+
+
+class Upstream:
+    """A call whose answer can be delivered: a whole one, or the beginning of a stream."""
+
+    __slots__ = ("_performing", "_source", "answer", "call", "first", "is_ended", "reader")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.answer: Answer | None = None
+        self.reader: StreamReader | None = None
+        self.first = b""  # of a stream: what may go to the client at once
+        self.is_ended = False  # of a stream: the provider's body has ended
+        self._source: UpstreamAnswer | None = None
+        self._performing: AbstractAsyncContextManager[UpstreamAnswer] | None = None
+
+    async def open(
+        self,
+        adapter: Adapter,
+        candidate: Candidate,
+        request: UpstreamRequest | None,
+        plane: DataPlane,
+    ) -> None:
+        """Send it and read as far as the first deliverable bytes. Raises UpstreamError."""
+        if request is None:
+            assert adapter.perform is not None
+            self._performing = adapter.perform(self.call, candidate.endpoint, plane.pool)
+            source: UpstreamAnswer = await self._performing.__aenter__()
+        else:
+            deadlines = plane.view.deadlines[candidate.deployment.id]
+            source = await plane.pool.send(request, deadlines)
+        self._source = source
+        if source.status >= 300:
+            raise adapter.read_error(source.status, source.headers, await source.read())
+        if not self.call.stream:
+            self.answer = adapter.read_answer(self.call, await source.read())
+            return
+        if not source.headers.get("content-type", "").startswith("text/event-stream"):
+            raise UpstreamInvalid("The provider answered a streamed request without a stream.")
+        self.reader = adapter.open_stream(self.call, candidate.endpoint)
+        while not self.first and not self.is_ended:
+            self.first = await self.next() or b""
+
+    async def next(self) -> bytes | None:
+        """More bytes for the client (perhaps none yet), or None at the clean end of the body."""
+        assert self._source is not None and self.reader is not None
+        data = await self._source.next_chunk()
+        if not data:
+            self.is_ended = True
+            return None
+        return self.reader.feed(data)
+
+    async def close(self) -> None:
+        """Give the connection back; one with an unread answer is closed."""
+        if self._source is not None:
+            self._source.close()
+        if self._performing is not None:
+            await self._performing.__aexit__(None, None, None)
+
+
+async def call(plan: list[Candidate], meter: Meter, plane: DataPlane) -> Upstream:
+    """The first of the plan that answers. Raises the last UpstreamError, or NoDeployment."""
+    plane.retries.earn()
+    failure: UpstreamError | None = None
+    for candidate in plan:
+        if failure is not None and not _may_retry(failure, candidate, meter, plane):
+            break
+        try:
+            return await _attempt(candidate, meter, plane)
+        except UpstreamError as error:
+            failure = error
+    raise failure or NoDeployment
+
+
+def _may_retry(
+    failure: UpstreamError, candidate: Candidate, meter: Meter, plane: DataPlane
+) -> bool:
+    """The same deployment is not asked again before the time that it named itself."""
+    if not failure.retryable:
+        return False
+    again = meter.candidate is candidate
+    if again and ("retry-after" in failure.headers or failure.http_status == 504):
+        return False
+    return plane.retries.spend()
+
+
+async def _attempt(candidate: Candidate, meter: Meter, plane: DataPlane) -> Upstream:
+    adapter = get_adapter(candidate.endpoint.family)
+    upstream = Upstream(meter.call_for(candidate))
+    request = None
+    if adapter.perform is None:
+        request = adapter.build_request(upstream.call, candidate.endpoint)
+    record_attempt(candidate, meter, plane)
+    try:
+        await upstream.open(adapter, candidate, request, plane)
+    except UpstreamError as error:
+        await upstream.close()
+        _note_failure(error, candidate, meter, plane)
+        raise
+    except BaseException:
+        await upstream.close()
+        plane.breaker.unused(candidate.deployment.id)
+        raise
+    plane.breaker.succeeded(candidate.deployment.id)
+    return upstream
+
+
+def _note_failure(
+    error: UpstreamError, candidate: Candidate, meter: Meter, plane: DataPlane
+) -> None:
+    record_end_of_attempt(error, meter, plane)
+    plane.metrics.attempted(candidate.deployment.name, error.public_code)
+    deployment_id = candidate.deployment.id
+    if error.blames_deployment:
+        wait = error.headers.get("retry-after", "")
+        plane.breaker.failed(deployment_id, retry_after_s=float(wait) if wait.isdecimal() else None)
+    else:
+        plane.breaker.succeeded(deployment_id)

@@ -1,0 +1,227 @@
+"""Where the data plane meets the control plane: the one place that knows both."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+
+from apps.accounts import keys as key_rows
+from apps.accounts.credentials import KeyCache, KeyRecord
+from apps.billing.limits import LocalLimits
+from apps.configuration import announce
+from apps.gateway.plane import DataPlane, PlaneOptions, View
+from apps.gateway.snapshot import build, store
+from apps.gateway.snapshot.follow import Follower, News
+from apps.gateway.snapshot.model import Deployment, Snapshot
+from apps.providers.adapters.contract import Endpoint
+from apps.providers.errors import SecretRefused, SecretUnavailable
+from apps.providers.secrets import Vault, credential_context
+from apps.providers.upstream import Caps, UpstreamPool
+from apps.usage.journal import Journal
+from apps.usage.restore import budget_state
+from chatvault.lib.http_guard import AddressGuard
+from chatvault.lib.redact import Secret
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+MIB = 2**20
+
+
+class ControlPlane:
+    """The database, asked from a thread so that the event loop never waits for it."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="control-plane")
+
+    async def _ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def ask() -> T:
+            close_old_connections()
+            return function(*args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+
+    async def keys(self, digests: Sequence[str]) -> Mapping[str, KeyRecord]:
+        return await self._ask(key_rows.find_key_records, digests)
+
+    async def since(self, last_id: int) -> tuple[int, list[News]]:
+        newest, rows = await self._ask(announce.since, last_id)
+        return newest, list(rows)
+
+    async def newest_announcement(self) -> int:
+        return await self._ask(announce.newest_id)
+
+    async def snapshot(self) -> Snapshot:
+        return await self._ask(build.build_snapshot)
+
+    async def restore(self, limits: LocalLimits, budget_ids: list[int] | None = None) -> None:
+        limits.restore(await self._ask(budget_state, budget_ids))
+
+    async def save(self, snapshot: Snapshot, path: Path) -> None:
+        await self._ask(store.save, snapshot, path)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class Wiring:
+    """Starts and stops one process's data plane."""
+
+    def __init__(self) -> None:
+        sections = settings.CHATVAULT
+        self._sections = sections
+        self._source = ControlPlane()
+        self._store = Path(sections.home) / "snapshot.bin"
+        self._vault = Vault(Secret(sections.vault.keys.get_secret_value()), home=sections.home)
+        self._options = options_of(sections)
+        self._limits = LocalLimits()
+        self._plane: DataPlane | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    async def start(self) -> DataPlane:
+        """Raises RuntimeError when there is neither a database nor a stored snapshot."""
+        last_id, snapshot = await self._first_snapshot()
+        journal = Journal(
+            self._sections.journal.dir or Path(self._sections.home) / "journal",
+            ack=self._sections.gateway.usage_ack,
+            segment_bytes=self._sections.journal.segment_mib * MIB,
+            cap_bytes=self._sections.journal.cap_mib * MIB,
+            sync_interval_s=self._sections.journal.sync_interval_ms / 1000,
+        )
+        journal.open()
+        plane = DataPlane(
+            options=self._options,
+            view=self._view(snapshot),
+            keys=KeyCache(
+                self._source.keys,
+                pepper=self._options.pepper,
+                size=self._sections.gateway.key_cache_size,
+            ),
+            limits=self._limits,
+            journal=journal,
+            pool=self._pool(),
+        )
+        follower = Follower(
+            plane,
+            self._source,
+            last_id=last_id,
+            interval_s=self._sections.gateway.snapshot_poll_s,
+            make_view=self._view,
+            adopted=self._prepare,
+        )
+        self._following = asyncio.create_task(follower.run())
+        self._plane = plane
+        return plane
+
+    async def stop(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+        if self._plane is not None:
+            await self._plane.pool.close()
+            self._plane.journal.close()
+        self._source.close()
+
+    async def _first_snapshot(self) -> tuple[int, Snapshot]:
+        try:
+            last_id = await self._source.newest_announcement()
+            snapshot = await self._source.snapshot()
+            await self._source.restore(self._limits)
+            await self._source.save(snapshot, self._store)
+        except DatabaseError as error:
+            kept = store.load(self._store)
+            if kept is None:
+                raise RuntimeError(
+                    "neither the database nor a stored snapshot can be read"
+                ) from error
+            logger.warning(
+                "the database cannot be read; serving the stored revision %d", kept.version
+            )
+            return 0, kept
+        return last_id, snapshot
+
+    async def _prepare(self, snapshot: Snapshot) -> None:
+        """Before a snapshot serves: budgets that are new to this process learn what is spent."""
+        unknown = [i for i in budget_ids(snapshot) if not self._limits.knows(i)]
+        if unknown:
+            await self._source.restore(self._limits, unknown)
+        await self._source.save(snapshot, self._store)
+
+    def _view(self, snapshot: Snapshot) -> View:
+        endpoints = {}
+        for deployment in snapshot.deployments.values():
+            try:
+                endpoints[deployment.id] = self._endpoint(deployment)
+            except (SecretUnavailable, SecretRefused) as error:
+                logger.error("deployment %s is left out: %s", deployment.name, error)
+        return View(snapshot, endpoints, self._options)
+
+    def _endpoint(self, deployment: Deployment) -> Endpoint:
+        secret = None
+        if deployment.stored_secret:
+            context = credential_context(deployment.credential_id, deployment.origin)
+            secret = self._vault.open(deployment.stored_secret, context)
+        return Endpoint(
+            family=deployment.family,
+            base_url=deployment.base_url,
+            model=deployment.model,
+            secret=secret,
+            options=deployment.options,
+        )
+
+    def _pool(self) -> UpstreamPool:
+        upstream = self._sections.upstream
+        body = upstream.max_body_mib * MIB
+        return UpstreamPool(
+            AddressGuard(upstream.private_hosts),
+            proxy=upstream.proxy.get_secret_value() or None,
+            no_proxy=upstream.no_proxy,
+            idle_expiry_s=upstream.keepalive_s,
+            caps=Caps(
+                body_bytes=body,
+                decompressed_bytes=body,
+                open_per_origin=upstream.max_connections_per_host,
+            ),
+        )
+
+
+def budget_ids(snapshot: Snapshot) -> list[int]:
+    scopes = [scope for client in snapshot.clients.values() for scope in client.scopes]
+    scopes.extend(snapshot.key_limits.values())
+    return sorted({budget.id for scope in scopes for budget in scope.budgets})
+
+
+def options_of(sections: object) -> PlaneOptions:
+    """The typed settings as the data plane takes them. Raises ValueError for a bad pepper."""
+    gateway, upstream = sections.gateway, sections.upstream  # type: ignore[attr-defined]
+    return PlaneOptions(
+        pepper=pepper_of(sections),
+        max_body_bytes=gateway.max_body_mib * MIB,
+        default_max_output_tokens=gateway.default_max_output_tokens,
+        budget_exhausted_status=gateway.budget_exhausted_status,
+        max_attempts=upstream.max_attempts,
+        connect_timeout_s=upstream.connect_timeout_s,
+        first_byte_timeout_s=upstream.first_byte_timeout_s,
+        idle_timeout_s=upstream.idle_timeout_s,
+        total_timeout_s=upstream.total_timeout_s,
+    )
+
+
+def pepper_of(sections: object) -> bytes:
+    text = sections.vault.pepper.get_secret_value()  # type: ignore[attr-defined]
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise ValueError("CHATVAULT_KEY_PEPPER is not base64") from None
