@@ -115,7 +115,7 @@ class LocalLimits:
             [purse.hold(demand.nano_usd) for purse in purses],
             _headroom(by_request, by_token, now_ns),
         )
-        held.headroom.budgets = tuple([(purse.budget_id, purse.start_s) for purse in purses])
+        held.headroom.budgets = tuple([(purse.book.budget_id, purse.start_s) for purse in purses])
         self._reservations[request_id] = held
         return held.headroom
 
@@ -128,7 +128,8 @@ class LocalLimits:
             return False
         await self.renew(request_id)
         for purse in held.budgets:
-            if purse.settled + purse.held + nano_usd > purse.amount:
+            limit = purse.book.limit
+            if limit and purse.settled + purse.held + nano_usd > limit.amount_nano:
                 return False
         for purse in held.budgets:
             purse.held += nano_usd
@@ -172,21 +173,23 @@ class LocalLimits:
         for state in settled:
             book = self._books.get(state.budget_id)
             if book is None:
-                first = BudgetWindow(state.budget_id, state.window_start_s)
-                book = self._books[state.budget_id] = BudgetBook(first)
+                book = BudgetBook(state.budget_id, state.window_start_s)
+                self._books[state.budget_id] = book
             book.at(state.window_start_s).settled = state.settled_nano
 
     def knows(self, budget_id: int) -> bool:
         """Whether the budget was restored or reserved from, and has not been forgotten."""
         return budget_id in self._books
 
-    def usage_of(self, budget_id: int) -> BudgetUsage | None:
-        """The budget's window of now; None for a budget that is not known here."""
-        book = self._books.get(budget_id)
+    def usage_of(self, limit: BudgetLimit) -> BudgetUsage:
+        """The budget's window of now."""
+        wall_ns = self._wall_ns()
+        book = self._books.get(limit.id)
         if book is None:
-            return None
-        purse = book.turn(book.limit, self._wall_ns()) if book.limit else book.window
-        left = max(purse.amount - purse.settled - purse.held, 0)
+            start_s, _ = period_bounds(limit.period, wall_ns // NS)
+            return BudgetUsage(start_s, 0, 0, limit.amount_nano)
+        purse = book.turn(limit, wall_ns)
+        left = max(limit.amount_nano - purse.settled - purse.held, 0)
         return BudgetUsage(purse.start_s, purse.settled, purse.held, left)
 
     @property
@@ -198,6 +201,14 @@ class LocalLimits:
     def reserved_nano(self) -> int:
         """Σ of what unresolved reservations hold, each counted once whatever its scopes."""
         return sum(held.nano_usd for held in self._reservations.values())
+
+    def sizes(self) -> dict[str, int]:
+        """How many counters are kept in memory, by sort."""
+        return {
+            "windows": len(self._windows),
+            "leases": len(self._leases),
+            "budgets": len(self._books),
+        }
 
     def _window(self, quota: QuotaLimit, now_ns: int) -> SlidingWindow:
         """The window of a requests or tokens quota, rolled to now."""
@@ -227,7 +238,7 @@ class LocalLimits:
         if book is None:
             _forget_idle(self._books, wall_ns)
             start_s, _ = period_bounds(limit.period, wall_ns // NS)
-            book = self._books[limit.id] = BudgetBook(BudgetWindow(limit.id, start_s))
+            book = self._books[limit.id] = BudgetBook(limit.id, start_s)
         if book.limit is not limit or not book.opens_ns <= wall_ns < book.closes_ns:
             return book.turn(limit, wall_ns)
         return book.window

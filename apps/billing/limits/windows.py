@@ -136,16 +136,15 @@ class Leases:
 
 
 class BudgetWindow:
-    """One period of one budget, in nano-USD. `amount` is the latest that was asked with."""
+    """One period of one budget, in nano-USD."""
 
-    __slots__ = ("amount", "budget_id", "held", "settled", "start_s")
+    __slots__ = ("book", "held", "settled", "start_s")
 
-    def __init__(self, budget_id: int, start_s: int) -> None:
-        self.budget_id = budget_id
+    def __init__(self, book: BudgetBook, start_s: int) -> None:
+        self.book = book
         self.start_s = start_s
         self.settled = 0
         self.held = 0
-        self.amount = 0
 
     def hold(self, nano_usd: int) -> BudgetWindow:
         self.held += nano_usd
@@ -158,14 +157,16 @@ class BudgetBook:
 
     The window before the latest is kept: a clock that steps back finds it as it was. Older ones
     are forgotten and never opened again; the oldest that is kept stands in for them.
+    `limit` is the latest that was asked with; None until then.
     """
 
-    __slots__ = ("closes_ns", "floor_s", "limit", "opens_ns", "window", "windows")
+    __slots__ = ("budget_id", "closes_ns", "floor_s", "limit", "opens_ns", "window", "windows")
 
-    def __init__(self, window: BudgetWindow) -> None:
+    def __init__(self, budget_id: int, start_s: int) -> None:
+        self.budget_id = budget_id
         self.limit: BudgetLimit | None = None
-        self.window = window
-        self.windows = {window.start_s: window}
+        self.window = BudgetWindow(self, start_s)
+        self.windows = {start_s: self.window}
         self.opens_ns = self.closes_ns = 0
         self.floor_s = 0
 
@@ -179,13 +180,12 @@ class BudgetBook:
             self.opens_ns, self.closes_ns = start_s * NS, end_s * NS
             self.window = self.at(max(start_s, self.floor_s))
             self._forget()
-        self.window.amount = limit.amount_nano
         return self.window
 
     def at(self, start_s: int) -> BudgetWindow:
         window = self.windows.get(start_s)
         if window is None:
-            window = self.windows[start_s] = BudgetWindow(self.window.budget_id, start_s)
+            window = self.windows[start_s] = BudgetWindow(self, start_s)
         return window
 
     def _forget(self) -> None:

@@ -1,0 +1,305 @@
+"""Any back end of limits against a small model of what `Limits` promises.
+
+A new back end joins with a subclass of `LimitsMachine` that says how to make it (`Backend`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from apps.billing.limits import (
+    BudgetLimit,
+    BudgetState,
+    BudgetUsage,
+    Demand,
+    Headroom,
+    Limits,
+    LocalLimits,
+    QuotaLimit,
+    ScopeLimits,
+)
+from chatvault.lib.errors import BudgetExhausted, BudgetHeld, ChatVaultError, RateLimited
+
+NS = 1_000_000_000
+LEASE_S = 900
+START_S = int(datetime(2026, 11, 29, 22, 0, tzinfo=UTC).timestamp())
+
+
+class Clocks:
+    """Two clocks that only the test moves."""
+
+    def __init__(self) -> None:
+        self.monotonic = 5 * NS
+        self.wall = START_S * NS
+
+    def monotonic_ns(self) -> int:
+        return self.monotonic
+
+    def wall_ns(self) -> int:
+        return self.wall
+
+
+class Backend(Protocol):
+    limits: Limits
+
+    def crash(self, settled: list[BudgetState]) -> None: ...
+    def usage_of(self, limit: BudgetLimit) -> BudgetUsage: ...
+    def totals(self) -> tuple[int, int]: ...
+
+
+class LocalBackend:
+    def __init__(self, clocks: Clocks) -> None:
+        self.clocks = clocks
+        self.crash([])
+
+    def crash(self, settled: list[BudgetState]) -> None:
+        self.limits = LocalLimits(
+            lease_s=LEASE_S,
+            monotonic_ns=self.clocks.monotonic_ns,
+            wall_ns=self.clocks.wall_ns,
+        )
+        self.limits.restore(settled)
+
+    def usage_of(self, limit: BudgetLimit) -> BudgetUsage:
+        return self.limits.usage_of(limit)
+
+    def totals(self) -> tuple[int, int]:
+        return self.limits.in_flight, self.limits.reserved_nano
+
+
+def period_start(period: str, wall_ns: int) -> int:
+    at = datetime.fromtimestamp(wall_ns // NS, UTC)
+    if period == "total":
+        return 0
+    return int(
+        datetime(at.year, at.month, at.day if period == "day" else 1, tzinfo=UTC).timestamp()
+    )
+
+
+class Model:
+    """The promise in the fewest words: lists, sums, and no hurry."""
+
+    def __init__(self, clocks: Clocks) -> None:
+        self.clocks, self.settled = clocks, defaultdict[tuple[int, int], int](int)
+        self.crash()
+
+    def crash(self) -> None:
+        self.live: dict[bytes, dict[str, Any]] = {}
+        self.bookings: list[dict[str, Any]] = []
+
+    def slot(self, quota: QuotaLimit) -> int:
+        return self.clocks.monotonic // -(-quota.window_s * NS // 60)
+
+    def used(self, quota: QuotaLimit) -> int:
+        if quota.unit == "concurrency":
+            holders = [r for r in self.live.values() if quota.id in r["quotas"]]
+            return sum(r["lease"] > self.clocks.monotonic for r in holders)
+        ours = [b for b in self.bookings if b["id"] == quota.id]
+        return sum(b["count"] for b in ours if b["slot"] >= self.slot(quota) - 60)
+
+    def held(self, window: tuple[int, int]) -> int:
+        return sum(r["nano"] for r in self.live.values() if window in r["windows"])
+
+    def reserve(self, rid: bytes, scopes: tuple[ScopeLimits, ...], demand: Demand) -> type | None:
+        quotas = [quota for scope in scopes for quota in scope.quotas]
+        budgets = [limit for scope in scopes for limit in scope.budgets]
+        windows = [(limit.id, period_start(limit.period, self.clocks.wall)) for limit in budgets]
+        counts = [demand.tokens if quota.unit == "tokens" else 1 for quota in quotas]
+        left = [b.amount_nano - self.settled[w] for b, w in zip(budgets, windows, strict=True)]
+        if any(demand.nano_usd > rest for rest in left):
+            return BudgetExhausted
+        if any(self.used(q) + n > q.ceiling for q, n in zip(quotas, counts, strict=True)):
+            return RateLimited
+        if any(demand.nano_usd > r - self.held(w) for r, w in zip(left, windows, strict=True)):
+            return BudgetHeld
+        booked = [dict(id=q.id, unit=q.unit, slot=self.slot(q), count=n)
+                  for q, n in zip(quotas, counts, strict=True)]  # fmt: skip
+        self.bookings += booked
+        lease = self.clocks.monotonic + LEASE_S * NS
+        self.live[rid] = dict(nano=demand.nano_usd, windows=windows, booked=booked, lease=lease)
+        self.live[rid].update(quotas={quota.id for quota in quotas}, budgets=budgets)
+        return None
+
+    def resolve(self, rid: bytes, tokens: int, nano: int, requests: int) -> None:
+        reservation = self.live.pop(rid)
+        for booking in reservation["booked"]:
+            booking["count"] = tokens if booking["unit"] == "tokens" else requests
+        for window in reservation["windows"]:
+            self.settled[window] += nano
+
+
+REQUEST_IDS = st.sampled_from([bytes([n]) * 16 for n in range(8)])
+TOKENS = st.integers(0, 60)
+NANO = st.integers(0, 400)
+
+
+class LimitsMachine(RuleBasedStateMachine):
+    """The rules. Two keys of one client; the team is shared with nobody."""
+
+    def make_backend(self, clocks: Clocks) -> Backend:
+        return LocalBackend(clocks)
+
+    @initialize()
+    def start(self) -> None:
+        self.clocks = Clocks()
+        self.latest_wall = self.clocks.wall
+        self.runner = asyncio.Runner()
+        self.backend = self.make_backend(self.clocks)
+        self.model = Model(self.clocks)
+        self.amounts = {11: 600, 12: 600, 21: 1500, 31: 4000}
+        self.answers: dict[bytes, Headroom] = {}
+        self.compose()
+
+    def compose(self) -> None:
+        day, month, total = "day", "month", "total"
+        keys = [
+            ScopeLimits(
+                "key",
+                n,
+                (QuotaLimit(n, "requests", 10, 4), QuotaLimit(10 + n, "requests", 100, 9)),
+                (BudgetLimit(10 + n, self.amounts[10 + n], day),),
+            )
+            for n in (1, 2)
+        ]
+        client = ScopeLimits(
+            "client",
+            1,
+            (QuotaLimit(20, "tokens", 60, 150), QuotaLimit(21, "requests", 10, 6)),
+            (BudgetLimit(21, self.amounts[21], month),),
+        )
+        team = ScopeLimits(
+            "team",
+            1,
+            (QuotaLimit(30, "concurrency", 1, 4),),
+            (BudgetLimit(31, self.amounts[31], total),),
+        )
+        self.scopes = [(key, client, team) for key in keys]
+
+    def teardown(self) -> None:
+        if hasattr(self, "runner"):
+            self.runner.close()
+
+    def run(self, call: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(call)
+
+    @rule(rid=REQUEST_IDS, key=st.integers(0, 1), tokens=TOKENS, nano=NANO)
+    def reserve(self, rid: bytes, key: int, tokens: int, nano: int) -> None:
+        scopes, demand = self.scopes[key], Demand(tokens=tokens, nano_usd=nano)
+        repeated = rid in self.model.live
+        expected = None if repeated else self.model.reserve(rid, scopes, demand)
+        try:
+            headroom = self.run(self.backend.limits.reserve(rid, scopes, demand))
+        except ChatVaultError as error:
+            assert type(error) is expected
+            return
+        assert expected is None
+        if repeated:
+            assert headroom == self.answers[rid]
+            return
+        self.answers[rid] = headroom
+        assert list(headroom.budgets) == self.model.live[rid]["windows"]
+        for unit in ("requests", "tokens"):
+            quotas = [q for scope in scopes for q in scope.quotas if q.unit == unit]
+            left = min(max(q.ceiling - self.model.used(q), 0) for q in quotas)
+            assert getattr(headroom, f"remaining_{unit}") == left
+
+    @rule(rid=REQUEST_IDS, nano=NANO)
+    def extend(self, rid: bytes, nano: int) -> None:
+        ours = self.model.live.get(rid)
+        fits = ours is not None and all(
+            self.model.settled[window] + self.model.held(window) + nano <= self.amounts[window[0]]
+            for window in ours["windows"]
+        )
+        assert self.run(self.backend.limits.extend(rid, nano)) is fits
+        if ours is not None:
+            ours["nano"] += nano if fits else 0
+            self.renewed(ours)
+
+    @rule(rid=REQUEST_IDS)
+    def renew(self, rid: bytes) -> None:
+        ours = self.model.live.get(rid)
+        alive = ours is not None and self.renewed(ours)
+        assert self.run(self.backend.limits.renew(rid)) is alive
+
+    def renewed(self, ours: dict[str, Any]) -> bool:
+        if ours["lease"] <= self.clocks.monotonic:
+            return False
+        ours["lease"] = self.clocks.monotonic + LEASE_S * NS
+        return True
+
+    @rule(rid=REQUEST_IDS, tokens=TOKENS, nano=NANO)
+    def settle(self, rid: bytes, tokens: int, nano: int) -> None:
+        self.run(self.backend.limits.settle(rid, tokens=tokens, nano_usd=nano))
+        if rid in self.model.live:
+            self.model.resolve(rid, tokens, nano, requests=1)
+
+    @rule(rid=REQUEST_IDS)
+    def release(self, rid: bytes) -> None:
+        self.run(self.backend.limits.release(rid))
+        if rid in self.model.live:
+            self.model.resolve(rid, 0, 0, requests=0)
+
+    @rule()
+    def crash_and_restore(self) -> None:
+        """All reservations are lost; what was settled is told by the ledger."""
+        self.model.crash()
+        self.backend.crash([BudgetState(*key, nano) for key, nano in self.model.settled.items()])
+
+    @rule(milliseconds=st.sampled_from([1, 166, 167, 1000, 9_999, 10_167, 61_000, 901_000]))
+    def time_passes(self, milliseconds: int) -> None:
+        self.clocks.monotonic += milliseconds * 1_000_000
+        self.clocks.wall += milliseconds * 1_000_000
+
+    @rule(hours=st.sampled_from([-23, -3, 1, 3, 23, 24 * 40]))
+    def wall_clock_steps(self, hours: int) -> None:
+        """Back by less than a day from the latest it ever showed; forward as it likes."""
+        wall = self.clocks.wall + hours * 3600 * NS
+        self.latest_wall = max(self.latest_wall, self.clocks.wall, wall)
+        self.clocks.wall = max(wall, self.latest_wall - 23 * 3600 * NS)
+
+    @rule(budget=st.sampled_from([11, 12, 21, 31]), amount=st.integers(100, 5000))
+    def amount_changes(self, budget: int, amount: int) -> None:
+        """An admin changes a budget; the next request of each key brings it along."""
+        self.amounts[budget] = amount
+        self.compose()
+        for scopes in self.scopes:
+            self.tell(scopes)
+
+    def tell(self, scopes: tuple[ScopeLimits, ...]) -> None:
+        probe = b"probe-of-amounts"
+        budgets_only = tuple(ScopeLimits(s.kind, s.id, (), s.budgets) for s in scopes)
+        expected = self.model.reserve(probe, budgets_only, Demand(tokens=0, nano_usd=0))
+        try:
+            self.run(self.backend.limits.reserve(probe, budgets_only, Demand(0, 0)))
+        except ChatVaultError as error:
+            assert type(error) is expected
+            return
+        assert expected is None
+        self.model.resolve(probe, 0, 0, requests=0)
+        self.run(self.backend.limits.release(probe))
+
+    @precondition(lambda self: hasattr(self, "model"))
+    @invariant()
+    def books_agree(self) -> None:
+        nano = sum(reservation["nano"] for reservation in self.model.live.values())
+        assert self.backend.totals() == (len(self.model.live), nano)
+        for limit in {
+            b.id: b for scopes in self.scopes for s in scopes for b in s.budgets
+        }.values():
+            start_s = period_start(limit.period, self.clocks.wall)
+            spent = self.model.settled[limit.id, start_s]
+            held = self.model.held((limit.id, start_s))
+            left = max(limit.amount_nano - spent - held, 0)
+            assert self.backend.usage_of(limit) == BudgetUsage(start_s, spent, held, left)
+
+
+TestLocalLimits = LimitsMachine.TestCase
+TestLocalLimits.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
