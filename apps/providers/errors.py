@@ -3,23 +3,10 @@ the texts may name variables and files, never what is in them."""
 
 from __future__ import annotations
 
+from chatvault.lib.references import SecretProblem, SecretRefused, SecretUnavailable
 
-class ProvidersError(Exception):
-    """`reason` says what is wrong and `hint` how to mend it; neither holds a secret."""
-
-    def __init__(self, reason: str, hint: str) -> None:
-        self.reason = reason
-        self.hint = hint
-        super().__init__(f"{reason} {hint}")
+__all__ = ["SecretProblem", "SecretRefused", "SecretUnavailable", "VaultKeysInvalid"]
 
 
-class SecretUnavailable(ProvidersError):
-    """A secret cannot be had now."""
-
-
-class SecretRefused(ProvidersError):
-    """What was given as a secret is not one that may be stored."""
-
-
-class VaultKeysInvalid(ProvidersError):
+class VaultKeysInvalid(SecretProblem):
     """The key ring itself is missing or malformed."""

@@ -24,21 +24,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from apps.providers.errors import SecretRefused, SecretUnavailable, VaultKeysInvalid
+from apps.providers.errors import SecretUnavailable, VaultKeysInvalid
 from chatvault.lib.http_guard import parse_target
 from chatvault.lib.redact import Secret
+from chatvault.lib.references import is_reference, resolve
 
 VERSION: Final = "cv1"
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
-MAX_SECRET_BYTES: Final = 64 * 1024
 
 _RE_ENTER: Final = "Enter the secret again in the admin, or give env:NAME or file:PATH."
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OURS = re.compile(
-    r"(CHATVAULT_)?SECRET_KEY|CHATVAULT_(VAULT_\w+|KEY_PEPPER)|DATABASE_URL|REDIS_URL|CELERY_\w+"
-    r"|CHATVAULT_\w*(DATABASE|REDIS|CELERY|BROKER)\w*",
-)
 
 
 class SecretContext(msgspec.Struct, frozen=True):
@@ -65,60 +60,25 @@ def credential_context(row: int, origin: str) -> SecretContext:
     return SecretContext("provider-credential", "providers.credential", str(row), "secret", origin)
 
 
-def origin_of(base_url: str, family: str) -> str:
-    """`scheme://host:port`, normalised; without a URL the family decides where requests go.
+def origin_of(base_url: str, family: str, vendor: str = "") -> str:
+    """`scheme://host:port`, normalised; without a URL, family and vendor decide where to call.
 
     Raises UpstreamForbidden for a URL that is not plainly http or https.
     """
     if not base_url:
-        return f"default:{family}"
+        return f"default:{family}:{vendor}"
     target = parse_target(base_url)
     host = f"[{target.host}]" if ":" in target.host else target.host
     return f"{target.scheme}://{host}:{target.port}"
 
 
+def origin_of_provider(base_url: str, family: str, options: Mapping[str, object]) -> str:
+    """`origin_of` from what a provider's row has."""
+    return origin_of(base_url, family, str(options.get("vendor") or ""))
+
+
 def is_sealed(text: str) -> bool:
     return text.startswith(f"{VERSION}:")
-
-
-def is_reference(text: str) -> bool:
-    return text.startswith(("env:", "file:"))
-
-
-def check_reference(text: str, *, home: Path | None = None) -> None:
-    """Raises SecretRefused for a malformed reference and for one that would hand ChatVault's own
-    secrets to a provider: its variables, and files below its `home`."""
-    kind, _, name = text.partition(":")
-    if kind == "env":
-        if not _ENV_NAME.fullmatch(name):
-            raise SecretRefused(
-                "The name after env: is not the name of a variable.",
-                "Write it like env:OPENAI_API_KEY.",
-            )
-        if _OURS.fullmatch(name.upper().removesuffix("_FILE")):
-            raise SecretRefused(
-                f"{name} is one of ChatVault's own secrets and no provider may have it.",
-                "Put the provider's secret into a variable of its own.",
-            )
-    elif kind == "file":
-        _check_file(name, home)
-    else:
-        raise SecretRefused("This is not a reference.", "Write env:NAME or file:PATH.")
-
-
-def _check_file(name: str, home: Path | None) -> None:
-    path = Path(name)
-    if not path.is_absolute() or "\x00" in name:
-        raise SecretRefused(
-            "The path after file: is not absolute.", "Write it like file:/run/secrets/openai."
-        )
-    real = Path(os.path.realpath(path))
-    is_ours = home is not None and real.is_relative_to(os.path.realpath(home))
-    if is_ours or real.is_relative_to("/proc") or real.is_relative_to("/sys"):
-        raise SecretRefused(
-            f"{name} is where ChatVault or the system keeps its own state.",
-            "Put the provider's secret into a file of its own.",
-        )
 
 
 class Vault:
@@ -163,26 +123,10 @@ class Vault:
         if is_sealed(stored):
             return self._unseal(stored, context)
         if is_reference(stored):
-            return self.resolve(stored)
+            return resolve(stored, environ=self._environ, home=self._home)
         if not stored:
             raise SecretUnavailable("No secret is stored.", _RE_ENTER)
         raise SecretUnavailable("What is stored is neither sealed nor a reference.", _RE_ENTER)
-
-    def resolve(self, reference: str) -> Secret:
-        """What a reference points at, stripped. Raises SecretUnavailable or SecretRefused."""
-        check_reference(reference, home=self._home)
-        kind, _, name = reference.partition(":")
-        value = self._read_file(name) if kind == "file" else self._environ.get(name, "").strip()
-        if not value:
-            what = f"The file {name} is empty." if kind == "file" else f"{name} is not set."
-            mend = "Write the secret into it." if kind == "file" else "Set it and restart."
-            raise SecretUnavailable(what, mend)
-        if any(c < " " or c == "\x7f" for c in value):
-            raise SecretUnavailable(
-                f"What {reference} holds has line breaks or control characters in it.",
-                "A secret is one line of text.",
-            )
-        return Secret(value)
 
     def needs_resealing(self, stored: str) -> bool:
         """Was it sealed with a key that is no longer the first of the ring?"""
@@ -214,24 +158,6 @@ class Vault:
             derived = HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(self._ring[key_id])
             cipher = self._derived[key_id, purpose] = AESGCM(derived)
         return cipher
-
-    def _read_file(self, name: str) -> str:
-        try:
-            with Path(name).open("rb") as file:
-                data = file.read(MAX_SECRET_BYTES + 1)
-            if len(data) > MAX_SECRET_BYTES:
-                raise SecretUnavailable(
-                    f"The file {name} is too large for a secret.", "Point to the right file."
-                )
-            return data.decode().strip()
-        except UnicodeDecodeError:
-            reason = "it is not text"
-        except OSError as error:
-            reason = error.strerror or "it cannot be opened"
-        raise SecretUnavailable(
-            f"The file {name} cannot be read: {reason}.",
-            "Create it, or let the user that runs ChatVault read it.",
-        )
 
 
 def _parse_ring(text: str) -> dict[str, bytes]:

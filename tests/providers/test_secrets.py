@@ -11,13 +11,13 @@ from apps.providers.errors import SecretRefused, SecretUnavailable, VaultKeysInv
 from apps.providers.secrets import (
     SecretContext,
     Vault,
-    check_reference,
     credential_context,
     length_prefixed,
     origin_of,
 )
 from chatvault.lib.errors import UpstreamForbidden
 from chatvault.lib.redact import Secret
+from chatvault.lib.references import check_reference
 
 CANARY = "sk-canary-4f1c7d90aa"
 HOME = credential_context(7, "https://api.openai.com:443")
@@ -195,7 +195,7 @@ def test_a_link_into_the_state_folder_is_no_way_around(tmp_path):
         ("http://127.0.0.1:11434/v1", "http://127.0.0.1:11434"),
         ("http://2130706433:11434", "http://127.0.0.1:11434"),
         ("http://[::1]:8080", "http://[::1]:8080"),
-        ("", "default:demo"),
+        ("", "default:demo:"),
     ],
 )
 def test_an_origin_has_one_spelling(url, origin):
