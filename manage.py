@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - somebody may still call it with an older one
         sys.exit("ChatVault needs Python 3.11 or newer: run it with a newer `python3`.")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
     from chatvault.refusal import told_in_a_sentence

@@ -2,17 +2,17 @@
 
 import os
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
-
 from django.core.asgi import get_asgi_application
 
-django_app = get_asgi_application()
+from apps.gateway import lifecycle
+from apps.gateway.http import app as gateway_app
+from apps.gateway.http import handles
+from chatvault.asgi_types import Receive, Scope, Send
+from chatvault.lifespan import serve_lifespan
 
-from apps.gateway import plane  # noqa: E402 - the apps are ready only now
-from apps.gateway.http import app as gateway_app  # noqa: E402
-from apps.gateway.http import handles  # noqa: E402
-from chatvault.asgi_types import Receive, Scope, Send  # noqa: E402
-from chatvault.lifespan import serve_lifespan  # noqa: E402
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
+
+django_app = get_asgi_application()
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -21,6 +21,6 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if handles(scope["path"]):
             await gateway_app(scope, receive, send)
         else:
-            await django_app(scope, receive, send)
+            await django_app(dict(scope), receive, send)
     elif scope["type"] == "lifespan":
-        await serve_lifespan(receive, send, start=plane.start, stop=plane.stop)
+        await serve_lifespan(receive, send, start=lifecycle.start, stop=lifecycle.stop)

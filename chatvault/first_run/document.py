@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from apps.providers.catalog import CatalogModel, current_models
+from chatvault.settings.upstream import ollama_base_url
 
 CLIENT: Final = "quickstart"
 KEY: Final = "first-run"
@@ -130,16 +130,6 @@ def plain(amount: Decimal) -> str:
     """An amount as people write it: no exponent, no zeros at the end."""
     text = f"{amount:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def ollama_base_url(host: str) -> str:
-    """Ollama's OpenAI-compatible address from OLLAMA_HOST in any of the shapes it allows."""
-    url = urlsplit(host if "://" in host else f"http://{host}")
-    name = url.hostname or "127.0.0.1"
-    if name == "0.0.0.0":  # noqa: S104 - where Ollama listens, not where it is reached
-        name = "127.0.0.1"
-    name = f"[{name}]" if ":" in name else name
-    return f"{url.scheme}://{name}:{url.port or 11434}/v1"
 
 
 def _add_ollama(document: Document, base_url: str, models: list[str]) -> None:

@@ -4,8 +4,10 @@ import msgspec
 from django.conf import settings
 
 from apps.providers.adapters.contract import UpstreamRequest
-from chatvault.first_run.document import ollama_base_url
+from apps.providers.upstream import Deadlines, UpstreamPool
 from chatvault.lib.errors import ChatVaultError
+from chatvault.lib.http_guard import AddressGuard
+from chatvault.settings.upstream import ollama_base_url
 from chatvault.supervisor.address import say
 
 
@@ -21,8 +23,6 @@ async def models(host: str) -> list[str]:
     """Names of the models at `host`; none, and a line that says why, when it does not answer."""
     if not host:
         return []
-    from apps.providers.upstream import AddressGuard, Deadlines, UpstreamPool
-
     base_url = ollama_base_url(host)
     pool = UpstreamPool(AddressGuard(settings.CHATVAULT.upstream.private_hosts))
     request = UpstreamRequest("GET", f"{base_url}/models", (("accept", "application/json"),), b"")

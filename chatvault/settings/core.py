@@ -29,6 +29,8 @@ class CoreSettings(Section):
     """Addresses of reverse proxies whose `X-Forwarded-For` and `-Proto` are believed."""
     debug: bool = False
     """Django's debug pages. Never on a machine that others can reach."""
+    static_root: Path | None = None
+    """Where `collectstatic` puts the files of the admin. Empty: they are served from the apps."""
     time_zone: str = "UTC"
     """The zone in which the admin shows times; stored times are UTC."""
     log_level: str = "INFO"

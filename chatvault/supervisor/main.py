@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import time
+from importlib import import_module
 from pathlib import Path
 
 from chatvault.settings.core import CoreSettings
@@ -12,6 +13,13 @@ from chatvault.settings.vault import VaultSettings
 from chatvault.supervisor import address, state
 from chatvault.supervisor.address import say
 
+_GATEWAY_MODULES = (
+    "uvicorn.lifespan.on",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvloop",
+    "chatvault.asgi",
+)
+
 
 def run() -> int:
     """Prepares, serves until it is told to stop, and returns the exit status.
@@ -19,6 +27,7 @@ def run() -> int:
     Raises Refusal, before anything heavy is imported, when it cannot serve.
     """
     began = time.monotonic()
+    os.umask(0o077)  # state is nobody else's business
     home = home_from_environment()
     core = CoreSettings()
     state.prepare(home)
@@ -27,9 +36,7 @@ def run() -> int:
     url = address.url_of(listener)
 
     say(f"starting; state is kept in {home}")
-    import django
-
-    django.setup()
+    _set_up_django()
     from chatvault.supervisor import database
 
     database.refuse_failed_checks()
@@ -48,20 +55,25 @@ def run() -> int:
         tasks.background(),
         listener=listener,
         on_ready=lambda: say(f"ready at {url} after {time.monotonic() - began:.1f} s"),
+        when_idle=lambda: import_module("chatvault.urls"),  # so that a restart finds it loaded
         on_change=lambda pids: _write_pids(home / "run" / "serve.json", url, pids),
     )
     return supervisor.run()
 
 
+def _set_up_django() -> None:
+    import django
+
+    from chatvault.admin_app import AdminConfig
+
+    AdminConfig.finds_pages_at_start = False
+    django.setup()
+
+
 def preload() -> None:
     """Imports what the gateway needs, once for all its lives: a restart is a fork."""
-    import uvicorn.lifespan.on
-    import uvicorn.protocols.http.httptools_impl
-    import uvloop  # noqa: F401
-
-    import chatvault.asgi
-    import chatvault.urls  # noqa: F401
-
+    for name in _GATEWAY_MODULES:
+        import_module(name)
     gc.collect()
     gc.freeze()  # what is shared by fork is never looked at, so it stays shared
 

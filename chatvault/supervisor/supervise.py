@@ -27,12 +27,14 @@ class Supervisor:
         *,
         listener: socket.socket,
         on_ready: Callable[[], None],
+        when_idle: Callable[[], object],
         on_change: Callable[[dict[str, int]], None],
     ) -> None:
         self._first = first
         self._others = others
         self._listener = listener
         self._on_ready = on_ready
+        self._when_idle = when_idle
         self._on_change = on_change
         self._stopping = False
         self._failed = False
@@ -52,6 +54,7 @@ class Supervisor:
                 self._on_ready()
                 for child in self._others:
                     self._start(child)
+                self._when_idle()
             self._restart_the_dead()
         self._stop_all()
         return 1 if self._failed else 0
@@ -139,7 +142,8 @@ class Supervisor:
         except (BlockingIOError, OSError):
             return
         for line in text.decode(errors="replace").splitlines():
-            sys.stdout.write(f"{child.name:<8} | {line}\n")
+            if line.strip():
+                sys.stdout.write(f"{child.name:<8} | {line}\n")
         sys.stdout.flush()
         if not text:
             self._selector.unregister(child.output)

@@ -4,7 +4,10 @@ import asyncio
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Callable
+from importlib import import_module
+from types import FrameType
 
 from django.conf import settings
 
@@ -39,11 +42,19 @@ def background() -> list[Child]:
 def _serve(listener: socket.socket, ready: Ready) -> int:
     import uvicorn
 
+    from apps.gateway import lifecycle
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             if self.started:
                 ready()
+                self.pages = asyncio.get_running_loop().run_in_executor(None, _load_pages)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if (plane := lifecycle.running()) is not None:
+                plane.is_draining = True  # readiness goes first, so that no new caller is sent
+            super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
         "chatvault.asgi:application",
@@ -66,6 +77,11 @@ def _serve(listener: socket.socket, ready: Ready) -> int:
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(Server(config).serve(sockets=[listener]))
     return 0
+
+
+def _load_pages() -> None:
+    # the admin's own imports; requests for the hot paths do not wait for them
+    import_module("chatvault.urls")
 
 
 def _leave_quietly_on_sigterm() -> None:
@@ -94,19 +110,22 @@ def _beat(ready: Ready) -> None:
     ).run()
 
 
-def _work(ready: Ready) -> None:
+def _work(ready: Ready) -> int:
+    from celery.platforms import SecurityWarning
+
     from chatvault.celery import app
 
-    ready()
-    app.worker_main(
-        [
-            "worker",
-            "--pool=threads",
-            f"--concurrency={settings.CHATVAULT.celery.threads}",
-            "--loglevel=WARNING",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-            "--quiet",
-        ]
+    warnings.simplefilter("ignore", SecurityWarning)  # who serves is the operator's decision
+    worker = app.Worker(
+        pool_cls="threads",
+        concurrency=settings.CHATVAULT.celery.threads,
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        hostname=f"chatvault@{socket.gethostname()}",
+        quiet=True,
     )
+    ready()
+    worker.start()
+    return int(worker.exitcode or 0)

@@ -1,0 +1,55 @@
+# Everything that is typed here. `make` alone explains it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON_BIN := .venv/bin/python
+TEST_ARGS ?= -n 2 -q
+
+.PHONY: help
+help: ## Show what can be done here
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
+		awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: install
+install: ## Make .venv and install what ChatVault needs to run
+	@scripts/install.sh requirements.txt
+
+.PHONY: install-dev
+install-dev: ## The same, with what tests and checks need
+	@scripts/install.sh requirements-dev.txt
+
+.PHONY: run
+run: install ## Serve ChatVault on HOST:PORT (127.0.0.1:8000); state in CHATVAULT_HOME (./var)
+	@exec $(PYTHON_BIN) manage.py serve
+
+.PHONY: test
+test: install-dev ## Run the whole suite: real servers and a real browser included
+	@scripts/chromium.sh
+	@echo "chatvault: running the tests"
+	@exec $(PYTHON_BIN) -m pytest $(TEST_ARGS)
+
+.PHONY: check
+check: install-dev ## Lint, types, system checks, migrations, architecture
+	@echo "chatvault: ruff" && $(PYTHON_BIN) -m ruff check . && $(PYTHON_BIN) -m ruff format --check .
+	@echo "chatvault: mypy" && $(PYTHON_BIN) -m mypy
+	@echo "chatvault: system checks" && $(PYTHON_BIN) manage.py check
+	@echo "chatvault: migrations" && $(PYTHON_BIN) manage.py makemigrations --check --dry-run
+	@echo "chatvault: architecture" && $(PYTHON_BIN) -m pytest -q -n 0 tests/architecture
+
+.PHONY: fmt
+fmt: install-dev ## Format the code and mend what ruff can mend
+	@$(PYTHON_BIN) -m ruff check --fix . ; $(PYTHON_BIN) -m ruff format .
+
+.PHONY: bench
+bench: install-dev ## Measure beside other gateways; writes docs/benchmarks.md
+	@exec $(PYTHON_BIN) -m benchmarks
+
+.PHONY: docs
+docs: install-dev ## Write the pages that are generated from the code
+	@$(PYTHON_BIN) scripts/write_reference.py
+
+.PHONY: lock
+lock: install-dev ## Compile the requirement files again, with hashes
+	@for name in requirements requirements-dev; do \
+		.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --custom-compile-command "make lock" $$name.in -o $$name.txt; \
+	done
