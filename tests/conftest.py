@@ -1,6 +1,10 @@
 """Fixtures that many folders need; what only one needs lives in that folder's conftest."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,6 +12,9 @@ from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.upstream import FakeUpstream
 from tests.servers.postgres import postgres_server, postgres_url
 from tests.servers.valkey import valkey_server, valkey_url
+
+if TYPE_CHECKING:
+    from tests.gateway.testbed import Gateway, Server
 
 __all__ = ["postgres_server", "postgres_url", "valkey_server", "valkey_url"]
 
@@ -34,3 +41,22 @@ def faultproxy() -> Iterator[type[FaultProxy]]:
     """Makes proxies: `faultproxy.to(host, port)`; all of them end with the test."""
     yield FaultProxy
     FaultProxy.stop_all()
+
+
+@pytest.fixture(scope="session")
+def _gateway_server() -> Iterator[Server]:
+    from tests.gateway.testbed import Server
+
+    server = Server().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def gateway(_gateway_server: Server, upstream: FakeUpstream, tmp_path: Path) -> Iterator[Gateway]:
+    """The real gateway with nothing to offer yet; it may call the fake provider only."""
+    from tests.gateway.testbed import Gateway
+
+    made = Gateway(_gateway_server, tmp_path)
+    yield made
+    made.close()
