@@ -161,9 +161,9 @@ def retry_headers(headers: dict[str, str]) -> dict[str, str]:
 def clean_message(text: str) -> str:
     """One line of at most 500 characters without keys, tokens, URL queries or user parts."""
     text = _CONTROL.sub(" ", text[: 8 * MAX_MESSAGE])
+    text = _PREFIXED_SECRET.sub("***", text)
     text = _URL.sub(_bare_url, text)
     text = _MASKED_RUN.sub("***", text)
-    text = _PREFIXED_SECRET.sub("***", text)
     text = _LONG_RUN.sub(_mask_mixed, text).strip()
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
 

@@ -286,7 +286,7 @@ def _without_usage(payload: bytes, value: bytes) -> bytes:
     """
     members = {k: bytes(v) for k, v in _decode_members(payload).items() if k != "usage"}
     member = rb'"usage"\s*:\s*' + re.escape(value)
-    for match in re.finditer(rb",\s*" + member + rb"|" + member + rb"\s*,?", payload):
+    for match in re.finditer(rb"\s*,\s*" + member + rb"|" + member + rb"\s*,?\s*", payload):
         cut = payload[: match.start()] + payload[match.end() :]
         try:
             if {k: bytes(v) for k, v in _decode_members(cut).items()} == members:
