@@ -165,8 +165,11 @@ class Connection(asyncio.Protocol):
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.give_up(self._fault or UpstreamBroken("The provider's answer is not HTTP/1.1."))
-            return
+            if not self._is_finished:
+                broken = UpstreamBroken("The provider's answer is not HTTP/1.1.")
+                self.give_up(self._fault or broken)
+                return
+            self._is_clean = False  # the answer is whole; what follows it is none
         if self._is_finished:
             self._finish(response)
         elif not self._is_head_done:
@@ -212,7 +215,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._is_finished:
-            self._is_clean = False  # more than one answer to one question
+            self._stop(UpstreamBroken("The provider gave two answers to one question."))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._room -= len(name) + len(value) + 4

@@ -89,6 +89,7 @@ class Origin:
 
         Raises UpstreamTimedOut("connect") when there is no place in time, and as `Dialer.dial`.
         """
+        self._refuse_if_shut()
         deadline = self.loop.time() + timeout_s
         while self.open >= self._caps.open_per_origin:
             if not self.idle:
@@ -105,11 +106,16 @@ class Origin:
         finally:
             self._dialing -= 1
             self._wake_one()
+        self.connections.add(connection)
         if connection.is_lost or self._is_shut:
             connection.abort()
-            raise UpstreamConnectFailed("The connection was closed before it was used.")
-        self.connections.add(connection)
+            self._refuse_if_shut()
+            raise UpstreamConnectFailed("The provider closed the connection before it was used.")
         return connection
+
+    def _refuse_if_shut(self) -> None:
+        if self._is_shut:
+            raise UpstreamConnectFailed("This gateway is shutting down.")
 
     def shut(self) -> None:
         """Close every connection, also those that are still being made."""
