@@ -10,6 +10,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
+_SIGNS_ONLY = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=False,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Certificates:
     """`authority` is the CA's file; `server_context` serves the names it is given."""
 
@@ -66,10 +79,5 @@ class Certificates:
                 x509.SubjectAlternativeName([x509.DNSName(name)]), False
             )
         if is_authority:
-            usage = dict.fromkeys(
-                "digital_signature content_commitment key_encipherment data_encipherment "
-                "key_agreement crl_sign encipher_only decipher_only".split(),
-                False,
-            )
-            builder = builder.add_extension(x509.KeyUsage(key_cert_sign=True, **usage), True)
+            builder = builder.add_extension(_SIGNS_ONLY, True)
         return builder.sign(self._key, hashes.SHA256())
