@@ -26,6 +26,8 @@ class _Usage(msgspec.Struct):
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
     prompt_cache_hit_tokens: Count | None = None  # DeepSeek
+    num_cached_tokens: Count | None = None  # Mistral
+    cached_tokens: Count | None = None  # Together
     cache_creation_input_tokens: Count | None = None  # gateways in front of Anthropic
 
 
@@ -45,7 +47,13 @@ def read_usage(raw: msgspec.Raw | bytes) -> Usage | None:
     of_input = told.prompt_tokens_details or _NO_INPUT
     of_output = told.completion_tokens_details or _NO_OUTPUT
     output = _output_tokens(told, of_output)
-    cached = of_input.cached_tokens or told.prompt_cache_hit_tokens or 0
+    cached = (
+        of_input.cached_tokens
+        or told.prompt_cache_hit_tokens
+        or told.num_cached_tokens
+        or told.cached_tokens
+        or 0
+    )
     written = of_input.cache_write_tokens or told.cache_creation_input_tokens or 0
     cached = min(cached, told.prompt_tokens)
     return Usage(
