@@ -65,7 +65,7 @@ def _configure() -> str:
     if names := document.found(os.environ):
         say(f"found {', '.join(names)}: {len(wanted['aliases'])} models are set up")
     result = documents.apply(wanted, source="first-run", actor=None)
-    return str(result.made_keys[document.CLIENT, document.KEY])
+    return result.secret_of(document.CLIENT, document.KEY).reveal()
 
 
 def _follow_url(told: Path, url: str) -> None:

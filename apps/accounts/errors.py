@@ -1,0 +1,38 @@
+"""What can go wrong with clients and keys, for those who manage them."""
+
+from __future__ import annotations
+
+
+class AccountsError(Exception):
+    """`reason` says what is wrong and `hint` how to mend it; neither holds a key."""
+
+    reason = "This cannot be done."
+    hint = ""
+
+    def __init__(self, reason: str | None = None, hint: str | None = None) -> None:
+        self.reason = reason or self.reason
+        self.hint = hint or self.hint
+        super().__init__(f"{self.reason} {self.hint}".strip())
+
+
+class KeyTooWeak(AccountsError):
+    reason = "The given key is not fit to be one."
+    hint = (
+        "Give 20 to 256 printable characters without blanks; only keys that ChatVault made begin "
+        "with cv_."
+    )
+
+
+class KeyTaken(AccountsError):
+    reason = "This key is in use already."
+    hint = "Give every key a secret of its own."
+
+
+class KeyNameTaken(AccountsError):
+    reason = "The client has a key of this name."
+    hint = "Choose another name; the names of revoked keys are not used again."
+
+
+class KeyRevoked(AccountsError):
+    reason = "The key was revoked, which is for good."
+    hint = "Issue a new key under another name."

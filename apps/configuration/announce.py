@@ -1,0 +1,55 @@
+"""Word of committed changes, for processes that keep what they know in memory.
+
+An announcement is a row of the transaction that makes the change: it is seen with the change or
+not at all. Topics: `configuration.revision` (subject: the revision's id) and `accounts.key`
+(subject: the key's digest; empty: every key).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from django.db import transaction
+
+from apps.configuration.locks import hold_writer
+from apps.configuration.models import Announcement
+from chatvault.lib import clock
+
+KEPT: Final = timedelta(days=1)
+_PRUNE_EVERY: Final = 256
+
+
+class Announced(NamedTuple):
+    topic: str
+    subject: str
+
+
+def after_commit(topic: str, subject: str = "") -> None:
+    """Tell everybody once the running transaction has committed."""
+    with transaction.atomic():
+        hold_writer()
+        row = Announcement.objects.create(topic=topic, subject=subject)
+        if row.pk % _PRUNE_EVERY == 0:
+            prune()
+
+
+def since(last_id: int) -> tuple[int, list[Announced]]:
+    """Announcements after `last_id` in order, and the id to ask with next time."""
+    rows = list(
+        Announcement.objects.filter(pk__gt=last_id)
+        .order_by("pk")
+        .values_list("pk", "topic", "subject")
+    )
+    news = [Announced(topic, subject) for _, topic, subject in rows]
+    return (rows[-1][0] if rows else last_id), news
+
+
+def latest_id() -> int:
+    """Where somebody who knows the present state begins to follow."""
+    return Announcement.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def prune() -> None:
+    """Forget announcements that every follower has long read."""
+    Announcement.objects.filter(created_at__lt=clock.now() - KEPT).delete()

@@ -1,0 +1,116 @@
+"""What is done to providers and their secrets."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from apps.providers import secrets
+from apps.providers.errors import SecretRefused
+from apps.providers.models import Credential, Provider
+from chatvault.lib.errors import UpstreamForbidden
+from chatvault.lib.redact import Secret
+from chatvault.lib.references import check_reference, is_reference
+
+
+def vault() -> secrets.Vault:
+    """The vault of this installation. Raises VaultKeysInvalid for a malformed key ring."""
+    return _vault(settings.CHATVAULT.vault.keys.get_secret_value(), settings.CHATVAULT.home)
+
+
+@lru_cache(maxsize=2)
+def _vault(keys: str, home: Path) -> secrets.Vault:
+    return secrets.Vault(Secret(keys), home=home)
+
+
+def origin_of(provider: Provider) -> str:
+    """Where the provider's secrets may go. Raises UpstreamForbidden for a URL that is none."""
+    return secrets.origin_of_provider(provider.base_url, provider.family, provider.options)
+
+
+@transaction.atomic
+def set_credential_secret(*, credential: Credential, secret: str) -> None:
+    """Store a secret for the provider's present origin: a reference as it is, others sealed.
+
+    Raises SecretRefused, VaultKeysInvalid or UpstreamForbidden; nothing is stored then.
+    """
+    text = secret.strip()
+    if is_reference(text):
+        check_reference(text, home=settings.CHATVAULT.home)
+    else:
+        _check_plain(text)
+    credential.origin = origin_of(credential.provider)
+    if credential.pk is None:  # the seal names the row, so there has to be one
+        credential.secret = ""
+        credential.save()
+    if is_reference(text):
+        credential.secret = text
+    else:
+        context = secrets.credential_context(credential.pk, credential.origin)
+        credential.secret = vault().seal(text, context)
+    credential.save(update_fields=["secret", "origin"])
+
+
+def open_credential(credential: Credential) -> Secret:
+    """The secret, for the provider's present origin alone.
+
+    Raises SecretUnavailable, SecretRefused or VaultKeysInvalid.
+    """
+    return vault().open(
+        stored_for(credential, origin_of(credential.provider)),
+        secrets.credential_context(credential.pk, origin_of(credential.provider)),
+    )
+
+
+def stored_for(credential: Credential, origin: str) -> str:
+    """What is stored if it was given for `origin`, else nothing."""
+    return credential.secret if credential.origin == origin else ""
+
+
+@transaction.atomic
+def wipe_moved_secrets(*, provider: Provider) -> list[Credential]:
+    """Remove the secrets that were given for another origin than the provider's present one.
+
+    Call it in the transaction that changed the provider, after the secrets that were entered
+    anew. The credentials that lost theirs come back.
+    """
+    try:
+        origin = origin_of(provider)
+    except UpstreamForbidden:
+        origin = ""
+    moved = [c for c in provider.credentials.all() if c.secret and c.origin != origin]
+    for credential in moved:
+        credential.secret, credential.origin = "", origin
+        credential.save(update_fields=["secret", "origin"])
+    return moved
+
+
+@transaction.atomic
+def reseal_secrets() -> int:
+    """Seal what an older key of the ring sealed with the first one. How many changed."""
+    count = 0
+    for credential in Credential.objects.select_related("provider"):
+        if vault().needs_resealing(credential.secret):
+            context = secrets.credential_context(credential.pk, credential.origin)
+            plain = vault().open(credential.secret, context).reveal()
+            credential.secret = vault().seal(plain, context)
+            credential.save(update_fields=["secret"])
+            count += 1
+    return count
+
+
+def _check_plain(text: str) -> None:
+    if not text:
+        raise SecretRefused("The secret is empty.", "Enter it, or give env:NAME or file:PATH.")
+    if secrets.is_sealed(text) or text.startswith("sealed"):
+        raise SecretRefused(
+            "This is a sealed text, not a secret.", "Enter the secret as the provider shows it."
+        )
+    if len(text) > 16_384 or any(c < " " or c == "\x7f" for c in text):
+        raise SecretRefused(
+            "The secret has line breaks or control characters in it, or is too long.",
+            "Enter one line of text; keep longer ones in a file and give file:PATH.",
+        )
