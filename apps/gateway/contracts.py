@@ -22,6 +22,8 @@ class ClientGone(Exception):
 class Outlet(Protocol):
     """A door's way out. One `start`, any number of `write`, one `end`."""
 
+    is_started: bool
+
     async def start(self, status: int, headers: Headers) -> None: ...
     async def write(self, data: bytes) -> None:
         """Hand on a part; waits while the client reads slowly."""

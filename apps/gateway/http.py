@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from apps.gateway import lifecycle
-from apps.gateway.contracts import ClientGone, GatewayRequest, Headers
+from apps.gateway.contracts import ClientGone, GatewayRequest, Headers, Outlet
 from apps.gateway.health import live, metrics, ready
 from apps.gateway.listing import answer_models
 from apps.gateway.pipeline import serve
@@ -41,6 +42,7 @@ OPERATIONS: dict[str, Operation] = {
     "/v1/embeddings": "embeddings",
 }
 PROBES = {"/livez": live, "/readyz": ready, "/metrics": metrics}
+MODELS = "/v1/models"
 MAX_HEADERS = 64
 MAX_CLIENT_ID_BYTES = 512
 
@@ -55,9 +57,25 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     path: str = scope["path"]
     probe = PROBES.get(path)
     if probe is not None:
-        status, head, body = probe(lifecycle.running(), scope)
-        await _send_whole(send, status, head, body)
+        await _send_whole(send, *probe(lifecycle.running(), scope))
         return
+    outlet = AsgiOutlet(receive, send)
+    with contextlib.suppress(ClientGone):
+        body: bytes | BodyTooLarge = b""
+        if path in OPERATIONS and scope["method"] == "POST":
+            body = await _read_body(receive, _announced_length(scope["headers"]))
+        await answer(path, scope["headers"], body, outlet, method=scope["method"])
+
+
+async def answer(
+    path: str,
+    headers: Headers,
+    body: bytes | BodyTooLarge,
+    outlet: Outlet,
+    *,
+    method: str = "POST",
+) -> None:
+    """Answer one request, refusals included; raises nothing but ClientGone."""
     request = GatewayRequest(
         id=uuid7_bytes(),
         operation=OPERATIONS.get(path, "chat"),
@@ -66,60 +84,52 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         started=clock.monotonic(),
         accept_ms=clock.wall_ns() // 1_000_000,
     )
-    outlet = AsgiOutlet(receive, send)
     plane = lifecycle.running()
     try:
         if plane is None:
             raise NotReady
-        await _handle(path, scope, receive, request, plane, outlet)
-    except ClientGone:
-        return
-    except ChatVaultError as error:
-        if plane is not None and not isinstance(error, UpstreamError):
-            plane.metrics.refused(error.public_code)
-        await _send_whole(send, *error_reply(error, request))
-    except Exception:  # the outermost edge: whatever went wrong must not show
-        logger.exception("request %s failed", request.id.hex())
-        if not outlet.is_started:
-            await _send_whole(send, *error_reply(InternalError(), request))
-
-
-async def _handle(
-    path: str,
-    scope: Scope,
-    receive: Receive,
-    request: GatewayRequest,
-    plane: DataPlane,
-    outlet: AsgiOutlet,
-) -> None:
-    length = read_headers(request, scope["headers"])
-    if path in OPERATIONS:
-        if scope["method"] != "POST":
+        read_headers(request, headers)
+        if path not in OPERATIONS:
+            await _list_models(path, method, request, plane, outlet)
+            return
+        if method != "POST":
             raise MethodNotAllowed(headers={"allow": "POST"})
-        if length > plane.options.max_body_bytes:
-            raise _too_large(plane)
-        request.body = await _read_body(receive, plane)
+        if isinstance(body, BodyTooLarge):
+            raise body
+        request.body = body
         plane.running += 1
         try:
             await serve(request, plane, outlet)
         finally:
             plane.running -= 1
-    elif path == "/v1/models" or path.startswith("/v1/models/"):
-        if scope["method"] not in ("GET", "HEAD"):
-            raise MethodNotAllowed(headers={"allow": "GET"})
-        status, head, body = await answer_models(request, path[len("/v1/models/") :], plane)
-        await outlet.start(status, head)
-        await outlet.end(b"" if scope["method"] == "HEAD" else body)
-    else:
+    except ClientGone:
+        raise
+    except ChatVaultError as error:
+        if plane is not None and not isinstance(error, UpstreamError):
+            plane.metrics.refused(error.public_code)
+        await _reply(outlet, *error_reply(error, request))
+    except Exception:  # the outermost edge: whatever went wrong must not show
+        logger.exception("request %s failed", request.id.hex())
+        if not outlet.is_started:
+            await _reply(outlet, *error_reply(InternalError(), request))
+
+
+async def _list_models(
+    path: str, method: str, request: GatewayRequest, plane: DataPlane, outlet: Outlet
+) -> None:
+    if path != MODELS and not path.startswith(f"{MODELS}/"):
         raise RouteNotFound
+    if method not in ("GET", "HEAD"):
+        raise MethodNotAllowed(headers={"allow": "GET"})
+    status, head, body = await answer_models(request, path[len(MODELS) + 1 :], plane)
+    await _reply(outlet, status, head, b"" if method == "HEAD" else body)
 
 
-def read_headers(request: GatewayRequest, headers: list[tuple[bytes, bytes]]) -> int:
-    """Take the credential and the client's own id; returns the announced length of the body.
+def read_headers(request: GatewayRequest, headers: Headers) -> None:
+    """Take the credential and the client's own id.
 
     Keys come as OpenAI's, Anthropic's or Azure's clients send them.
     """
-    length = 0
     if len(headers) > MAX_HEADERS:
         raise BadRequest(f"A request may have at most {MAX_HEADERS} headers.")
     for name, value in headers:
@@ -128,40 +138,43 @@ def read_headers(request: GatewayRequest, headers: list[tuple[bytes, bytes]]) ->
                 request.token = value[7:].strip()
         elif name == b"x-api-key" or name == b"api-key":
             request.token = request.token or value.strip()
-        elif name == b"content-length":
-            length = int(value) if value.isdigit() else 0
         elif name == b"content-encoding":
             if value.strip().lower() != b"identity":
                 raise BadRequest("Compressed request bodies are not accepted.")
         elif name == b"x-client-request-id":
             if len(value) <= MAX_CLIENT_ID_BYTES and value.isascii():
                 request.client_request_id = value
-    return length
 
 
-async def _read_body(receive: Receive, plane: DataPlane) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        if len(body) > plane.options.max_body_bytes:
-            raise _too_large(plane)
-        return body
-    parts, size = [body], len(body)
-    while message.get("more_body", False):
+def _announced_length(headers: Headers) -> int:
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+async def _read_body(receive: Receive, announced: int) -> bytes | BodyTooLarge:
+    """The whole body, or the refusal of one that is larger than the cap."""
+    plane = lifecycle.running()
+    most = plane.options.max_body_bytes if plane is not None else 0
+    parts: list[bytes] = []
+    size, more = 0, True
+    if announced > most and plane is not None:
+        return too_large(plane)
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        part = message.get("body", b"")
+        part: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
         size += len(part)
-        if size > plane.options.max_body_bytes:
-            raise _too_large(plane)
+        if size > most and plane is not None:
+            return too_large(plane)
         parts.append(part)
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _too_large(plane: DataPlane) -> BodyTooLarge:
+def too_large(plane: DataPlane) -> BodyTooLarge:
     mib = plane.options.max_body_bytes / 2**20
     return BodyTooLarge(f"The body is larger than {mib:g} MiB, the most this gateway accepts.")
 
@@ -205,6 +218,11 @@ class AsgiOutlet:
         if watcher is not None:
             watcher.cancel()
         return self.is_gone
+
+
+async def _reply(outlet: Outlet, status: int, head: Headers, body: bytes) -> None:
+    await outlet.start(status, head)
+    await outlet.end(body)
 
 
 async def _send_whole(send: Send, status: int, head: Headers, body: bytes) -> None:

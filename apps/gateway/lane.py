@@ -1,0 +1,210 @@
+"""The fast lane: hot requests go from uvicorn's parser straight to the pipeline.
+
+ASGI costs a hot request two dozen microseconds: a scope, an event, three messages, a check of
+every header we wrote ourselves and two writes. `LaneProtocol` is uvicorn's own protocol (exact
+pin, see requirements) and leaves everything but the endpoints of `http.OPERATIONS` to it; what it
+takes over it answers with one write. Errors, order and bodies are those of the ASGI door: both
+call `http.answer`, and one contract test holds all doors together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from apps.gateway import lifecycle
+from apps.gateway.contracts import ClientGone, Headers
+from apps.gateway.http import OPERATIONS, answer, too_large
+from chatvault.lib.errors import BodyTooLarge
+
+_LANES = {path.encode(): path for path in OPERATIONS}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+class LaneProtocol(HttpToolsProtocol):
+    """One client connection. Requests that are pipelined take the ordinary way."""
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
+    def on_headers_complete(self) -> None:
+        path = _LANES.get(self.url)
+        before = self.cycle
+        is_free = before is None or before.response_complete
+        if (
+            path is None
+            or not is_free
+            or self.parser.get_method() != b"POST"
+            or self.parser.should_upgrade()
+            or self.parser.get_http_version() != "1.1"
+            or self.limit_concurrency is not None
+        ):
+            self._take_the_ordinary_way()
+            return
+        exchange = Exchange(self, path, self.headers, self.parser.should_keep_alive())
+        self.cycle = exchange  # type: ignore[assignment]
+        if self.expect_100_continue:
+            self.transport.write(_CONTINUE)
+
+    def _take_the_ordinary_way(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url = url
+        self.expect_100_continue = expects
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if type(self.cycle) is Exchange:
+            self.cycle.take(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        cycle = self.cycle
+        if type(cycle) is Exchange:
+            if not cycle.response_complete and cycle.task is None:
+                cycle.begin()
+        else:
+            super().on_message_complete()
+
+
+class Exchange:
+    """One request and its answer on a connection: what uvicorn calls a cycle, and an outlet."""
+
+    __slots__ = (
+        "_chunked",
+        "_head",
+        "_is_watched",
+        "_parts",
+        "_protocol",
+        "_size",
+        "disconnected",
+        "headers",
+        "is_started",
+        "keep_alive",
+        "message_event",
+        "path",
+        "response_complete",
+        "task",
+    )
+
+    def __init__(
+        self, protocol: LaneProtocol, path: str, headers: Headers, keep_alive: bool
+    ) -> None:
+        self._protocol = protocol
+        self.path = path
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.message_event = self  # uvicorn sets it when the connection is lost
+        self.disconnected = False
+        self.response_complete = False
+        self.is_started = False
+        self.task: asyncio.Task[None] | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._head = b""
+        self._chunked = False
+        self._is_watched = False
+
+    # what uvicorn's connection tells
+
+    def set(self) -> None:
+        if self.disconnected and self._is_watched and self.task is not None:
+            self.task.cancel()
+
+    def take(self, body: bytes) -> None:
+        """A part of the body; what passes the cap is counted but not kept."""
+        plane = lifecycle.running()
+        self._size += len(body)
+        if plane is None or self._size <= plane.options.max_body_bytes:
+            self._parts.append(body)
+
+    def begin(self) -> None:
+        protocol = self._protocol
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.task = task = protocol.loop.create_task(self._run(body))
+        protocol.tasks.add(task)
+        task.add_done_callback(protocol.tasks.discard)
+
+    async def _run(self, body: bytes) -> None:
+        try:
+            await answer(self.path, self.headers, self._read(body), self)
+        except ClientGone:
+            pass
+        finally:
+            if not self.response_complete:
+                self._protocol.transport.close()
+
+    def _read(self, body: bytes) -> bytes | BodyTooLarge:
+        plane = lifecycle.running()
+        if plane is not None and self._size > plane.options.max_body_bytes:
+            return too_large(plane)
+        return body
+
+    # the way out
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """The head waits for the first bytes of the body, so that both are one write."""
+        self.is_started = True
+        content: list[Any] = [STATUS_LINE[status]]
+        self._chunked = True
+        for name, value in self._protocol.server_state.default_headers:
+            content += (name, b": ", value, b"\r\n")
+        for name, value in headers:
+            if name == b"content-length":
+                self._chunked = False
+            content += (name, b": ", value, b"\r\n")
+        if self._chunked:
+            content.append(b"transfer-encoding: chunked\r\n")
+        if not self.keep_alive:
+            content.append(b"connection: close\r\n")
+        content.append(b"\r\n")
+        self._head = b"".join(content)
+
+    async def write(self, data: bytes) -> None:
+        if self.disconnected:
+            return
+        protocol = self._protocol
+        if self._head:
+            head, self._head = self._head, b""
+            protocol.transport.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+        else:
+            protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        if protocol.flow.write_paused:
+            await protocol.flow.drain()
+
+    async def end(self, data: bytes) -> None:
+        """The last bytes. The connection is then free for its next request."""
+        if self.response_complete:
+            return
+        self.response_complete = True
+        if self.disconnected:
+            return
+        protocol = self._protocol
+        if not self._chunked:
+            protocol.transport.write(self._head + data)
+        elif data:
+            protocol.transport.write(
+                b"%b%x\r\n%b\r\n%b" % (self._head, len(data), data, _LAST_CHUNK)
+            )
+        else:
+            protocol.transport.write(self._head + _LAST_CHUNK)
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()
+
+    def watch(self) -> None:
+        self._is_watched = True
+        if self.disconnected:
+            self.set()
+
+    def unwatch(self) -> bool:
+        self._is_watched = False
+        return self.disconnected
