@@ -1,0 +1,193 @@
+"""From rows to the snapshot, in a fixed number of queries."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Model, Prefetch, Q
+
+from apps.accounts import models as accounts
+from apps.billing import models as billing
+from apps.billing.limits import BudgetLimit, QuotaLimit, ScopeLimits
+from apps.billing.pricing import Price, Terms
+from apps.configuration import revisions
+from apps.gateway.snapshot.model import Alias, Client, Deployment, Snapshot, Target
+from apps.providers import models as providers
+from apps.providers import services as provider_services
+from chatvault.lib import clock
+from chatvault.lib.errors import UpstreamForbidden
+
+log = logging.getLogger(__name__)
+
+_PPM_PER_PERCENT = 10_000
+_SCOPES = ("key", "client", "team")
+
+
+def build() -> Snapshot:
+    """The configuration as it is now.
+
+    The version is read first: a change that commits meanwhile may be in the rows already, and is
+    then built once more under its own version, but never missed.
+    """
+    version = revisions.latest_id()
+    limits = _limits()
+    deployments = _deployments()
+    return Snapshot(
+        version=version,
+        built_at_s=clock.wall_s(),
+        deployments=deployments,
+        aliases=_aliases(deployments),
+        prices=_prices(clock.now()),
+        clients=_clients(limits),
+        key_limits=limits["key"],
+    )
+
+
+def _deployments() -> dict[int, Deployment]:
+    rows = (
+        providers.Deployment.objects.filter(is_active=True, provider__is_active=True)
+        .filter(Q(credential=None) | Q(credential__is_active=True))
+        .select_related("provider", "credential__provider")
+    )
+    made = (_deployment(row) for row in rows)
+    return {each.id: each for each in made if each is not None}
+
+
+def _deployment(row: providers.Deployment) -> Deployment | None:
+    provider, credential = row.provider, row.credential
+    try:
+        origin = provider_services.origin_of(provider)
+    except UpstreamForbidden as forbidden:
+        log.warning("%s is left out: %s", row.name, forbidden.message)
+        return None
+    if credential is not None and credential.provider_id != provider.pk:
+        log.warning("%s is left out: its credential is another provider's", row.name)
+        return None
+    return Deployment(
+        id=row.pk,
+        name=row.name,
+        provider=provider.name,
+        family=provider.family,
+        base_url=provider.base_url.rstrip("/"),
+        model=row.model,
+        options=provider.options,
+        stored_secret=provider_services.stored_for(credential, origin) if credential else "",
+        credential_id=credential.pk if credential else 0,
+        origin=origin,
+        max_output_tokens=row.max_output_tokens,
+        connect_timeout_s=provider.connect_timeout_s,
+        first_byte_timeout_s=provider.first_byte_timeout_s,
+    )
+
+
+def _aliases(deployments: dict[int, Deployment]) -> dict[str, Alias]:
+    targets = providers.Target.objects.order_by("position", "pk")
+    rows = providers.Alias.objects.filter(is_active=True)
+    return {
+        row.name: Alias(
+            id=row.pk,
+            name=row.name,
+            strategy=row.strategy,
+            created_s=int(row.created_at.timestamp()),
+            targets=tuple(
+                Target(deployment_id=each.deployment_id, weight=each.weight, position=each.position)
+                for each in row.targets.all()
+                if each.deployment_id in deployments
+            ),
+        )
+        for row in rows.prefetch_related(Prefetch("targets", targets))
+    }
+
+
+def _prices(now: datetime) -> dict[int, dict[str, tuple[Price, ...]]]:
+    books: dict[int, dict[str, tuple[Price, ...]]] = defaultdict(dict)
+    rows = billing.Price.objects.filter(Q(valid_to=None) | Q(valid_to__gt=now))
+    for row in rows.order_by("-valid_from", "-pk"):
+        of_model = books[row.book_id].get(row.model, ())
+        books[row.book_id][row.model] = (*of_model, _price(row))
+    return dict(books)
+
+
+def _price(row: billing.Price) -> Price:
+    """Bounds are cut to whole seconds, both the same way: no gap between neighbours."""
+    return Price(
+        id=row.pk,
+        model=row.model,
+        input=row.input_nano,
+        output=row.output_nano,
+        cached_input=row.cached_input_nano,
+        cache_write=row.cache_write_nano,
+        cache_write_1h=row.cache_write_1h_nano,
+        reasoning=row.reasoning_nano,
+        audio_input=row.audio_input_nano,
+        audio_output=row.audio_output_nano,
+        per_request=row.per_request_nano,
+        valid_from_s=int(row.valid_from.timestamp()),
+        valid_to_s=int(row.valid_to.timestamp()) if row.valid_to else None,
+    )
+
+
+def _clients(limits: dict[str, dict[int, ScopeLimits]]) -> dict[int, Client]:
+    aliases = providers.Alias.objects.only("name")
+    rows = accounts.Client.objects.select_related("team", "tier").prefetch_related(
+        Prefetch("aliases", aliases)
+    )
+    return {row.pk: _client(row, limits) for row in rows}
+
+
+def _client(row: accounts.Client, limits: dict[str, dict[int, ScopeLimits]]) -> Client:
+    names = frozenset(alias.name for alias in row.aliases.all())
+    scopes = (limits["client"].get(row.pk), limits["team"].get(row.team_id))
+    return Client(
+        id=row.pk,
+        name=row.name,
+        team_id=row.team_id,
+        team=row.team.name,
+        is_active=row.is_active and row.team.is_active,
+        book_id=row.tier.price_book_id if row.tier else None,
+        terms=_terms(row.tier),
+        aliases=None if row.may_use_all_aliases else names,
+        scopes=tuple(scope for scope in scopes if scope is not None),
+    )
+
+
+def _terms(tier: billing.PricingTier | None) -> Terms:
+    if tier is None:
+        return Terms()
+    ppm = Decimal(tier.markup_percent) * _PPM_PER_PERCENT
+    return Terms(tier_id=tier.pk, markup_ppm=int(ppm))
+
+
+def _limits() -> dict[str, dict[int, ScopeLimits]]:
+    """Active limits by kind of scope and its id."""
+    quotas = _by_scope(billing.Quota.objects.filter(is_active=True).order_by("pk"))
+    budgets = _by_scope(billing.Budget.objects.filter(is_active=True).order_by("pk"))
+    found: dict[str, dict[int, ScopeLimits]] = {kind: {} for kind in _SCOPES}
+    for kind, scope_id in dict.fromkeys([*quotas, *budgets]):
+        found[kind][scope_id] = ScopeLimits(
+            kind=kind,
+            id=scope_id,
+            quotas=tuple(
+                QuotaLimit(row.pk, row.unit, row.window_s, row.ceiling)
+                for row in quotas[kind, scope_id]
+            ),
+            budgets=tuple(
+                BudgetLimit(row.pk, row.amount_nano, row.period) for row in budgets[kind, scope_id]
+            ),
+        )
+    return found
+
+
+def _by_scope(rows: Iterable[Model]) -> dict[tuple[str, int], list[Any]]:
+    found: dict[tuple[str, int], list[Any]] = defaultdict(list)
+    for row in rows:
+        for kind in _SCOPES:
+            scope_id = getattr(row, f"{kind}_id")
+            if scope_id is not None:
+                found[kind, scope_id].append(row)
+    return found
