@@ -1,0 +1,1 @@
+"""ChatVault side by side with other gateways, measured in one run: `make bench`."""

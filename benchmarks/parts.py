@@ -1,0 +1,192 @@
+"""The parts of the bench. Each takes a running gateway and gives figures by name.
+
+A figure that could not be measured is left out, and the reason goes to `notes`."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import native, processes
+from benchmarks.figures import (
+    COARSE_LEVELS,
+    LEVELS,
+    PacedRun,
+    highest_holding,
+    is_warm,
+    percentile,
+)
+from benchmarks.gateways.contract import ALIAS, Running
+from benchmarks.native import Load, LoadResult
+
+PROMPT = "Say hello"
+PACE_US = 20_000
+CONNECTIONS = (1, 32)
+MANY = 32
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How long the parts take."""
+
+    seconds: float
+    warm_ms: int
+    paced_tokens: int
+    first_chunk_repeats: int
+    rounds: int
+    levels: Sequence[int]
+    tries: int
+
+
+FULL = Scale(5.0, 1000, 250, 100, rounds=3, levels=LEVELS, tries=2)
+QUICK = Scale(2.0, 500, 125, 30, rounds=1, levels=COARSE_LEVELS, tries=1)
+WARM_UP_BURSTS = 12
+
+
+@dataclass(slots=True)
+class Target:
+    """What is loaded: a gateway, or the mock itself when there is no process to watch."""
+
+    name: str
+    port: int
+    path: str
+    model: str
+    headers: dict[str, str]
+    program: Path
+    load_core: int
+    gateway_core: int
+    pid: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls, name: str, running: Running, program: Path, load_core: int, gateway_core: int
+    ) -> "Target":
+        headers = dict(running.headers)
+        return cls(name, running.port, running.path, running.model, headers, program,
+                   load_core, gateway_core, running.process.pid)  # fmt: skip
+
+    @classmethod
+    def mock(cls, port: int, program: Path, load_core: int, gateway_core: int) -> "Target":
+        return cls("direct", port, "/v1/chat/completions", ALIAS, {}, program, load_core,
+                   gateway_core)  # fmt: skip
+
+    def send(self, load: Load, prompt: str = PROMPT) -> LoadResult:
+        body: dict[str, object] = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+        }
+        if load.expect_events:
+            body = {"model": self.model, "stream": True, "messages": body["messages"]}
+        request = native.http_request(self.path, self.headers, body)
+        return native.run_load(
+            self.program, core=self.load_core, port=self.port, request=request, load=load
+        )
+
+    def cpu_s(self) -> float:
+        return processes.tree_cpu_s(self.pid) if self.pid is not None else 0.0
+
+    def note(self, result: LoadResult, where: str) -> None:
+        if result.errors:
+            self.notes.append(f"{self.name}, {where}: {result.errors} errors: {result.first_error}")
+
+
+def until_it_answers(target: Target, *, patience_s: float = 10.0) -> None:
+    """Wait for a configuration to be followed; raises RuntimeError with the last refusal."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        result = target.send(Load(connections=1, seconds=5.0, repeat=1))
+        if result.good:
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"no good answer: {result.first_error or 'time-out'}")
+        time.sleep(0.1)
+
+
+def warm_up(target: Target) -> None:
+    """Load it until it gets no faster: compilers and caches warm up while it serves."""
+    rates: list[float] = []
+    while len(rates) < WARM_UP_BURSTS and not is_warm(rates):
+        result = target.send(Load(connections=MANY, seconds=1.0))
+        rates.append(result.good / result.wall_s)
+
+
+def throughput(target: Target, scale: Scale) -> Figures:
+    """Requests/s, latency and CPU per request, not streamed, at 1 and at 32 connections."""
+    figures: Figures = {}
+    warm_up(target)
+    for connections in CONNECTIONS:
+        cpu_before, busy_before = target.cpu_s(), processes.busy_s(target.gateway_core)
+        load = Load(connections, scale.seconds, warm_ms=scale.warm_ms)
+        result = target.send(load)
+        cpu_s = target.cpu_s() - cpu_before
+        target.note(result, f"{connections} connections")
+        if not result.window_good:
+            continue
+        latencies = [sample.latency_us / 1000 for sample in result.samples]
+        figures[f"rps_{connections}"] = result.window_good / result.window_s
+        figures[f"p50_ms_{connections}"] = percentile(latencies, 0.50)
+        figures[f"p99_ms_{connections}"] = percentile(latencies, 0.99)
+        if target.pid is None:
+            continue
+        figures[f"request_cpu_us_{connections}"] = cpu_s / result.good * 1e6
+        others_s = processes.busy_s(target.gateway_core) - busy_before - cpu_s
+        figures[f"others_share_{connections}"] = max(0.0, others_s / result.wall_s)
+    return figures
+
+
+def stream(target: Target, scale: Scale, streams: int) -> Figures:
+    """The first chunk's time, one stream at a time; CPU per chunk with `streams` open."""
+    figures: Figures = {}
+    one_by_one = Load(1, 60.0, repeat=scale.first_chunk_repeats, expect_events=3)
+    result = target.send(one_by_one, "tokens=3 pace_us=2000")
+    target.note(result, "first chunk")
+    if result.samples:
+        first = [sample.first_event_us / 1000 for sample in result.samples]
+        figures["first_chunk_ms"] = percentile(first, 0.50)
+        figures["first_chunk_p99_ms"] = percentile(first, 0.99)
+    if target.pid is not None and streams:
+        cpu_before = target.cpu_s()
+        result = _open_paced(target, scale, streams)
+        cpu_s = target.cpu_s() - cpu_before
+        target.note(result, f"{streams} paced streams")
+        if result.window_events:
+            figures["chunk_cpu_us"] = cpu_s / result.window_events * 1e6
+    return figures
+
+
+def _open_paced(target: Target, scale: Scale, streams: int) -> LoadResult:
+    ideal_s = scale.paced_tokens * PACE_US / 1e6
+    ramp_ms = min(2000, streams * 10)
+    seconds = ramp_ms / 1000 + ideal_s + 5.0
+    load = Load(streams, seconds, 1, ramp_ms=ramp_ms, expect_events=scale.paced_tokens)
+    return target.send(load, f"tokens={scale.paced_tokens} pace_us={PACE_US}")
+
+
+def paced(target: Target, scale: Scale, start: int, say: Callable[[str], None]) -> Figures:
+    """The most concurrent streams, one chunk every 20 ms, that run without a stall."""
+
+    def holds(streams: int) -> bool:
+        result = _open_paced(target, scale, streams)
+        run = PacedRun(streams, scale.paced_tokens, PACE_US, result.samples)
+        worst = max((sample.worst_gap_us for sample in result.samples), default=0) / 1e6
+        verdict = "hold" if run.holds else "stall"
+        broken = streams - len(result.samples)
+        why = f", {broken} not whole {result.first_error[:100]}" if broken else ""
+        say(f"{target.name}: {streams} streams {verdict} (worst gap {worst:.2f} s{why})")
+        return run.holds
+
+    found = highest_holding(holds, start=start, levels=scale.levels, tries=scale.tries)
+    return {"streams": float(found)}
+
+
+def memory(target: Target, cpu_at_start: dict[int, float]) -> Figures:
+    """Resident memory after the load: of the process that worked most, and of the whole tree."""
+    if target.pid is None:
+        return {}
+    family = processes.tree(target.pid)
+    worker = max(family, key=lambda pid: processes.cpu_s(pid) - cpu_at_start.get(pid, 0.0))
+    whole = sum(map(processes.rss_mb, family))
+    return {"worker_rss_mb": processes.rss_mb(worker), "all_rss_mb": whole}

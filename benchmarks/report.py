@@ -1,0 +1,117 @@
+"""Tables from the medians: for the terminal and for docs/benchmarks.md."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.figures import ratio
+from benchmarks.goals import Medians, Verdict, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure as it is shown. `with_direct` says whether the bare mock has it too."""
+
+    figure: str
+    text: str
+    digits: int
+    with_direct: bool = False
+
+
+ROWS = (
+    Row("rps_1", "requests/s, 1 connection", 0, True),
+    Row("p50_ms_1", "p50 ms, 1 connection", 3, True),
+    Row("p99_ms_1", "p99 ms, 1 connection", 3, True),
+    Row("rps_32", "requests/s, 32 connections", 0, True),
+    Row("p50_ms_32", "p50 ms, 32 connections", 2, True),
+    Row("p99_ms_32", "p99 ms, 32 connections", 2, True),
+    Row("request_cpu_us_32", "CPU µs per request, 32 connections", 0),
+    Row("first_chunk_ms", "first chunk p50 ms", 3, True),
+    Row("first_chunk_added_ms", "first-chunk delay added, ms", 3),
+    Row("chunk_cpu_us", "CPU µs per streamed chunk", 1),
+    Row("streams", "20 ms-paced streams without a stall", 0, True),
+    Row("worker_rss_mb", "memory of the gateway process, MB", 0),
+    Row("all_rss_mb", "memory of all its processes, MB", 0),
+    Row("ready_s", "start to ready, s", 2),
+)
+
+Titles = Mapping[str, str]
+"""Gateway name to the name it is shown by, in the order of the columns."""
+
+
+def shown(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def with_added_delay(medians: Medians) -> dict[str, dict[str, float]]:
+    """The medians with each gateway's first-chunk delay over the bare mock's."""
+    whole = {name: dict(figures) for name, figures in medians.items()}
+    bare = whole.get("direct", {}).get("first_chunk_ms")
+    for name, figures in whole.items():
+        if name != "direct" and bare is not None and "first_chunk_ms" in figures:
+            figures["first_chunk_added_ms"] = figures["first_chunk_ms"] - bare
+    return whole
+
+
+def figure_cells(medians: Medians, titles: Titles) -> list[list[str]]:
+    """Header and rows of the measured medians."""
+    cells = [["", *titles.values()]]
+    for row in ROWS:
+        values = [medians.get(name, {}).get(row.figure) for name in titles]
+        if any(value is not None for value in values):
+            cells.append([row.text, *(shown(value, row.digits) for value in values)])
+    return cells
+
+
+def ratio_cells(medians: Medians, titles: Titles) -> list[list[str]]:
+    """Header and rows of ChatVault's figure over each other gateway's."""
+    peers = [name for name in titles if name not in ("chatvault", "direct")]
+    ours = medians.get("chatvault", {})
+    cells = [["ChatVault ÷ …", *(titles[name] for name in peers)]]
+    for row in ROWS:
+        values = [ratio(ours.get(row.figure), medians.get(name, {}).get(row.figure))
+                  for name in peers]  # fmt: skip
+        if any(value is not None for value in values):
+            cells.append([row.text, *(f"{shown(value, 2)}×" if value is not None else "–"
+                                      for value in values)])  # fmt: skip
+    return cells
+
+
+def goal_cells(medians: Medians) -> list[list[str]]:
+    cells = [["goal", "wanted", "measured", ""]]
+    for verdict in judge(medians):
+        cells.append([verdict.goal.text, wanted(verdict), measured(verdict), _mark(verdict)])
+    return cells
+
+
+def wanted(verdict: Verdict) -> str:
+    """The goal's bound as it is shown."""
+    goal = verdict.goal
+    return f"{'≥' if goal.at_least else '≤'} {goal.wanted:g}{goal.unit}"
+
+
+def measured(verdict: Verdict) -> str:
+    """The measured figure as it is shown."""
+    if verdict.measured is None:
+        return "–"
+    digits = 0 if verdict.measured >= 20 else 2
+    return f"{shown(verdict.measured, digits)}{verdict.goal.unit}"
+
+
+def _mark(verdict: Verdict) -> str:
+    return {None: "not measured", True: "met", False: "missed"}[verdict.met]
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """A table for the terminal: first column to the left, figures to the right."""
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = []
+    for row in cells:
+        rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        lines.append("  ".join((row[0].ljust(widths[0]), *rest)).rstrip())
+    return "\n".join(lines)
+
+
+def markdown(cells: Sequence[Sequence[str]]) -> str:
+    head, *rows = cells
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
