@@ -172,7 +172,11 @@ class KeyCache:
         return record
 
     def drop(self, key_digest: str) -> None:
-        """Forget a key that changed; an answer that is under way is not kept either."""
+        """Forget a key that changed; an answer that is under way is not kept either.
+        An empty digest stands for all keys."""
+        if not key_digest:
+            self.clear()
+            return
         self._known.pop(key_digest, None)
         self._unknown.pop(key_digest, None)
         self._asking.pop(key_digest, None)

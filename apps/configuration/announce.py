@@ -45,7 +45,7 @@ def since(last_id: int) -> tuple[int, list[Announced]]:
     return (rows[-1][0] if rows else last_id), news
 
 
-def latest_id() -> int:
+def newest_id() -> int:
     """Where somebody who knows the present state begins to follow."""
     return Announcement.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 

@@ -170,7 +170,7 @@ class Wiring:
 
     def _endpoint(self, deployment: Deployment) -> Endpoint:
         secret = None
-        if deployment.stored_secret:
+        if deployment.credential_id:
             context = credential_context(deployment.credential_id, deployment.origin)
             secret = self._vault.open(deployment.stored_secret, context)
         return Endpoint(

@@ -28,7 +28,7 @@ _PPM_PER_PERCENT = 10_000
 _SCOPES = ("key", "client", "team")
 
 
-def build() -> Snapshot:
+def build_snapshot() -> Snapshot:
     """The configuration as it is now.
 
     The version is read first: a change that commits meanwhile may be in the rows already, and is

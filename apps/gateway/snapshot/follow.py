@@ -75,5 +75,6 @@ class Follower:
             snapshot = await self._source.snapshot()
             await self._adopted(snapshot)
             self._plane.adopt(self._make_view(snapshot))
+            self._plane.keys.expire()  # what keys say of aliases and teams may have changed
             logger.info("serving revision %d", snapshot.version)
         self._last_id = last_id
