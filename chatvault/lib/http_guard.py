@@ -101,7 +101,8 @@ def _split_authority(authority: str, default_port: int) -> tuple[str, int]:
         host, _, port_text = authority.partition(":")
     if not port_text:
         return host, default_port
-    if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text[:6]) < 65536):
+    is_number = port_text.isascii() and port_text.isdigit() and len(port_text) <= 5
+    if not is_number or not 0 < int(port_text) < 65536:
         raise UpstreamForbidden("The provider's URL has a malformed port.")
     return host, int(port_text)
 
@@ -170,8 +171,10 @@ def _is_within(
 
 
 class AddressGuard:
-    """Judges hosts. `private_hosts` are the operator's exceptions: "host" (any port) or
-    "host:port"; IPv6 in brackets when a port follows.
+    """Judges hosts; one per event loop.
+
+    `private_hosts` are the operator's exceptions: "host" (any port) or "host:port"; IPv6 in
+    brackets when a port follows.
 
     Answers are kept for `CACHE_S` seconds so that a burst of new connections asks DNS once;
     what is kept has been judged, so a name that changes its mind gains nothing by it.

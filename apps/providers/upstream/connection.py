@@ -239,7 +239,7 @@ class Connection(asyncio.Protocol):
             self._interim += 1
             self._is_interim = True
             headers.clear()
-            if status == 101 or self._interim > _MAX_INTERIM_ANSWERS:
+            if status < 100 or status == 101 or self._interim > _MAX_INTERIM_ANSWERS:
                 self._stop(UpstreamBroken("The provider's answer is not HTTP/1.1."))
             return
         response.status = status

@@ -8,7 +8,7 @@ import msgspec
 class Deadlines(msgspec.Struct, frozen=True):
     """Seconds. Each is kept on its own and none is renewed by a trickle of the phase before.
 
-    `first_byte_s` runs from the request's last byte written to the whole head of the answer;
+    `first_byte_s` runs from handing the request to the transport to the whole head of the answer;
     `idle_s` between two reads of the body, but not while the reader keeps us from reading;
     `total_s` over all of it, from `send` to the last byte.
     """

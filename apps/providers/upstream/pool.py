@@ -61,7 +61,7 @@ class UpstreamPool:
         while True:
             was_kept = connection.idle_since > 0
             response = connection.start(head, request.body, deadlines, total_at, is_head)
-            await response.head_arrived()
+            await response.wait()
             error = response.error
             if error is None:
                 return response

@@ -38,11 +38,6 @@ class UpstreamResponse:
         self.is_complete = False
         self.is_paused = False
 
-    async def head_arrived(self) -> None:
-        """Returns when there is a head, or `error`."""
-        if self.error is None and not self.status:
-            await self._wait()
-
     async def next_chunk(self) -> bytes:
         """All bytes that arrived since the last call; b"" at the clean end of the answer.
 
@@ -57,7 +52,7 @@ class UpstreamResponse:
                 raise self.error
             if self.is_complete:
                 return b""
-            await self._wait()
+            await self.wait()
         return self._drain()
 
     async def read(self) -> bytes:
@@ -71,7 +66,7 @@ class UpstreamResponse:
 
     def close(self) -> None:
         """Give the answer up: one that has not arrived in full ends its connection at once.
-        Never raises; later reads raise UpstreamBroken."""
+        Never raises; later reads raise UpstreamBroken, after what had arrived."""
         connection = self.connection
         if connection is not None:
             connection.give_up(UpstreamBroken("The answer was closed by its reader."))
@@ -100,7 +95,7 @@ class UpstreamResponse:
                 decoder.finish()
                 return b""
             else:
-                await self._wait()
+                await self.wait()
 
     def _take(self, decoder: Decoder) -> bytes:
         try:
@@ -110,7 +105,8 @@ class UpstreamResponse:
             self.close()
             raise
 
-    async def _wait(self) -> None:
+    async def wait(self) -> None:
+        """Until something new is here: the head, bytes, the end or an error."""
         waiter = self.waiter = self.loop.create_future()
         try:
             await waiter

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from apps.providers.upstream import Deadlines, UpstreamRequest
 
@@ -132,6 +133,20 @@ def raw_then_close(data: bytes) -> Script:
         exchange.close()
 
     return script
+
+
+@contextlib.contextmanager
+def full_backlog(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A port that drops SYNs, as a black hole does: nobody takes what waits in its backlog."""
+    with contextlib.ExitStack() as stack:
+        hole = stack.enter_context(socket.socket())
+        hole.bind((host, port))
+        hole.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(hole.getsockname())
+        yield hole.getsockname()[1]
 
 
 async def until(condition: Callable[[], bool], within_s: float = 2.0) -> None:

@@ -12,7 +12,7 @@ from apps.providers.upstream import Deadlines, UpstreamPool, UpstreamRequest
 from chatvault.lib.errors import UpstreamConnectFailed, UpstreamForbidden, UpstreamTimedOut
 from chatvault.lib.http_guard import AddressGuard
 from tests.providers.upstream.certificates import Certificates
-from tests.providers.upstream.server import LOCAL, PATIENT, Server
+from tests.providers.upstream.server import LOCAL, PATIENT, Server, full_backlog
 from tests.providers.upstream.test_guard import CORPUS
 
 
@@ -100,6 +100,17 @@ async def test_addresses_are_tried_in_turn(server: Server) -> None:
         assert await response.read() == b"ok"
 
 
+async def test_a_silent_address_does_not_use_up_the_time_of_the_next(server: Server) -> None:
+    async def lookup(host: str, port: int) -> list[str]:
+        return ["127.0.0.2", "127.0.0.1"]
+
+    with full_backlog("127.0.0.2", server.port):
+        async with pooled(AddressGuard(LOCAL, lookup=lookup)) as pool:
+            request = get(server.url("/", "provider.test"))
+            response = await pool.send(request, Deadlines(0.6, 5, 5, 5))
+            assert await response.read() == b"ok"
+
+
 async def test_a_refused_connection_says_so_without_secrets(server: Server) -> None:
     await server.stop()
     async with pooled(AddressGuard(LOCAL)) as pool:
@@ -141,7 +152,11 @@ async def test_tls_of_somebody_else_is_refused(
     assert secure.seen == []
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 async def test_old_tls_is_refused(certificates: Certificates, trusting: ssl.SSLContext) -> None:
+    """Also when the context that was given, and the server, would both agree to it."""
+    trusting.set_ciphers("ALL:@SECLEVEL=0")
+    trusting.minimum_version = ssl.TLSVersion.TLSv1
     old = certificates.server_context("provider.test")
     old.set_ciphers("ALL:@SECLEVEL=0")
     old.minimum_version = ssl.TLSVersion.TLSv1
@@ -168,13 +183,19 @@ def test_a_context_that_does_not_verify_is_refused(weakness: str) -> None:
 async def test_a_handshake_that_stalls_meets_the_connect_deadline(
     trusting: ssl.SSLContext,
 ) -> None:
-    mute = await asyncio.start_server(lambda reader, writer: asyncio.sleep(3), "127.0.0.1", 0)
+    mute = await asyncio.start_server(stay_mute, "127.0.0.1", 0)
     port = mute.sockets[0].getsockname()[1]
     async with pooled(AddressGuard(LOCAL), ssl_context=trusting) as pool:
         with pytest.raises(UpstreamTimedOut) as caught:
             await pool.send(get(f"https://127.0.0.1:{port}/"), Deadlines(0.2, 5, 5, 5))
     assert caught.value.phase == "connect"
     mute.close()
+
+
+async def stay_mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.read(65536):
+        pass
+    writer.close()
 
 
 class ProxyServer:
@@ -196,6 +217,7 @@ class ProxyServer:
         self.heads.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.1 " + self._status + b"\r\nvia: test\r\n\r\n")
         if not self._status.startswith(b"200"):
+            await stay_mute(reader, writer)
             return
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
         await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
@@ -254,7 +276,7 @@ async def test_the_guard_judges_before_the_proxy_is_asked(trusting: ssl.SSLConte
 
 
 async def test_a_proxy_that_stalls_meets_the_connect_deadline(trusting: ssl.SSLContext) -> None:
-    mute = await asyncio.start_server(lambda reader, writer: asyncio.sleep(3), "127.0.0.1", 0)
+    mute = await asyncio.start_server(stay_mute, "127.0.0.1", 0)
     place = f"127.0.0.1:{mute.sockets[0].getsockname()[1]}"
     guard = AddressGuard(LOCAL, lookup=loopback)
     async with pooled(guard, proxy=place, ssl_context=trusting) as pool:

@@ -1,7 +1,6 @@
 """Four deadlines, each kept within 250 ms whatever trickles in."""
 
 import asyncio
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ import pytest
 from apps.providers.upstream import Deadlines, UpstreamPool, UpstreamRequest
 from chatvault.lib.errors import UpstreamTimedOut
 from chatvault.lib.http_guard import AddressGuard
-from tests.providers.upstream.server import LOCAL, PATIENT, Exchange, Server, until
+from tests.providers.upstream.server import LOCAL, PATIENT, Exchange, Server, full_backlog, until
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -133,24 +132,12 @@ async def test_our_own_pausing_is_not_the_providers_silence(
 
 
 async def test_silence_while_connecting(pool: UpstreamPool) -> None:
-    """A backlog that is full drops SYNs, as a black hole does."""
-    with socket.socket() as hole:
-        hole.bind(("127.0.0.1", 0))
-        hole.listen(0)
-        port = hole.getsockname()[1]
-        fillers = []
-        for _ in range(4):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", port))
-            fillers.append(filler)
+    with full_backlog() as port:
         request = UpstreamRequest("POST", f"http://127.0.0.1:{port}/", (), b"")
         with times_out("connect", 0.3):
             await pool.send(request, Deadlines(0.3, 5, 5, 5))
         with times_out("total", 0.2):
             await pool.send(request, Deadlines(5, 5, 5, 0.2))
-        for filler in fillers:
-            filler.close()
     assert pool.stats().open == 0
 
 

@@ -191,6 +191,7 @@ GARBAGE = {
     "not http": b"SSH-2.0-OpenSSH_9.2\r\n",
     "http/2": b"HTTP/2 200 OK\r\n\r\n",
     "bad status": b"HTTP/1.1 2x0 OK\r\n\r\n",
+    "no such status": b"HTTP/1.1 099 Odd\r\ncontent-length: 2\r\n\r\nhi",
     "upgrade": b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
     "endless interim": b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
     "both": HEAD + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
@@ -282,3 +283,30 @@ async def test_caps_end_the_connection(
     expected = UpstreamBroken if b"99999999999999999999999" in wire else UpstreamTooLarge
     assert type(caught.value) is expected
     await until(lambda: server.lost == 1)
+
+
+async def test_random_damage_gives_an_answer_or_one_of_our_errors(
+    server: Server, pool: UpstreamPool
+) -> None:
+    dice = random.Random(3)
+    wires = [wire for wire, _, _ in FRAMINGS.values()] + list(GARBAGE.values())
+    outcomes = {"answer": 0, "error": 0}
+
+    async def script(exchange: Exchange) -> None:
+        wire = bytearray(dice.choice(wires))
+        for _ in range(dice.randint(1, 4)):
+            at = dice.randrange(len(wire))
+            wire[at : at + dice.randint(0, 3)] = dice.randbytes(dice.randint(0, 3))
+        await exchange.write(bytes(wire[: dice.randint(len(wire) // 2, len(wire))]))
+        exchange.close()
+
+    server.script = script
+    for _ in range(300):
+        try:
+            await (await pool.send(server.request(), PATIENT)).read()
+        except UpstreamError:
+            outcomes["error"] += 1
+        else:
+            outcomes["answer"] += 1
+    assert min(outcomes.values()) > 10
+    assert pool.stats().idle <= 1

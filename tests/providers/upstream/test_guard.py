@@ -24,7 +24,7 @@ URLS_NOT_UNDERSTOOD = (
     "https://api.test@127.0.0.1/", "https://api.test\\@127.0.0.1/", "https://127.0.0.1\\.api.test/",
     "https://api.test/\\..", "https:\\\\api.test/", "https://api test/", " https://api.test/",
     "https://api.test/a b", "https://api.test/\r\nhost: evil", "https://api.test\n/",
-    "https://api.test\t/", "https://api.test:0/", "https://api.test:65536/", "https://api.test:x/",
+    "https://api.test\t/", "https://api.test:0/", "https://api.test:65536/", "https://api.test:x/", "https://api.test:01234567/",
     "https://api.test:-1/", "https://api.test:443:443/", "https://api.test:４４３/",
     "https://%31%32%37.0.0.1/", "https://api%2etest/", "https://api..test/", "https://.api.test/",
     "https://api.test../", "https://-api.test/", "https://api-.test/", "https://[::1/",
