@@ -68,11 +68,11 @@ def worst_case(*, prompt_tokens: int, max_output_tokens: int, price: Price, term
     """The most, in charged nano-USD, that a request of these sizes can be billed.
 
     Never below `bill` of any usage within the sizes: every token counts as the dearest class
-    of its side.
+    of its side. Neither size is negative.
     """
     exact = (
-        max(prompt_tokens, 0) * _dearest_input(price)
-        + max(max_output_tokens, 0) * _dearest_output(price)
+        prompt_tokens * _dearest_input(price)
+        + max_output_tokens * _dearest_output(price)
         + price.per_request * TOKENS_PER_PRICE
     )
     return _rounded(exact, terms.markup_ppm)

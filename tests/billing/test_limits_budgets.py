@@ -71,6 +71,8 @@ async def test_what_only_requests_in_flight_hold_is_a_429_that_asks_to_come_back
     with pytest.raises(BudgetHeld) as refused:
         await clocked.reserve(purse, nano=30)
     assert refused.value.headers == {"retry-after": "1", "retry-after-ms": "1000"}
+    with pytest.raises(BudgetHeld):
+        await clocked.reserve(purse, nano=100)
     await clocked.limits.settle(holder, tokens=0, nano_usd=70)
     await clocked.reserve(purse, nano=30)
 
@@ -95,6 +97,29 @@ async def test_a_raised_amount_counts_at_once(clocked):
     with pytest.raises(BudgetHeld):
         await clocked.reserve(budget(100), nano=50)
     await clocked.reserve(budget(150), nano=50)
+
+
+async def test_an_extension_is_judged_by_the_latest_amount(clocked):
+    request_id = await clocked.reserve(budget(100), nano=100)
+    assert not await clocked.limits.extend(request_id, 50)
+    await clocked.reserve(budget(150))
+    assert await clocked.limits.extend(request_id, 50)
+    await clocked.reserve(budget(200))
+    await clocked.reserve(budget(170))
+    assert not await clocked.limits.extend(request_id, 30)
+
+
+async def test_a_budget_whose_period_changes_counts_what_the_ledger_says_of_the_new_one(clocked):
+    states = [(epoch(2026, month, 1), 10) for month in (9, 10, 11)]
+    clocked.limits.restore([BudgetState(1, start_s, nano) for start_s, nano in states])
+    await clocked.reserve(budget(100), nano=10)
+    whole = budget(100, "total")
+    await clocked.reserve(whole)
+    clocked.limits.restore([BudgetState(1, 0, 30)])
+    headroom = await clocked.limits.reserve(b"w" * 16, (whole,), Demand(0, 70))
+    assert headroom.budgets == ((1, 0),)
+    with pytest.raises(BudgetExhausted):
+        await clocked.reserve(whole, nano=71)
 
 
 async def test_an_extension_holds_more_in_every_budget_or_in_none(clocked):

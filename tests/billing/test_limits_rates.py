@@ -29,6 +29,15 @@ async def test_requests_pass_up_to_the_ceiling_and_again_when_the_window_has_mov
     assert await clocked.admitted(scope, attempts=10) == 3
 
 
+async def test_a_length_that_60_does_not_divide_is_never_cut_short(clocked):
+    """The booking is the last nanosecond of a sub-slot of 7 s / 60, rounded down."""
+    scope = quota("requests", 1, window_s=7)
+    clocked.mono_ns = 60_000 * (7 * NS // 60) - 1
+    assert await clocked.admitted(scope, attempts=1) == 1
+    clocked.mono_ns += 7 * NS - 1
+    assert await clocked.admitted(scope, attempts=1) == 0
+
+
 async def test_tokens_are_corrected_where_they_were_booked(clocked):
     scope = quota("tokens", 100)
     request_id = await clocked.reserve(scope, tokens=90)
@@ -76,6 +85,19 @@ async def test_concurrency_is_freed_by_the_end_of_a_request(clocked):
     await clocked.limits.settle(first, tokens=0, nano_usd=0)
     await clocked.limits.release(second)
     assert await clocked.admitted(scope, attempts=5) == 2
+
+
+async def test_a_lease_lasts_until_its_last_second_and_not_longer(clocked):
+    scope = quota("concurrency", 1)
+    request_id = await clocked.reserve(scope)
+    clocked.sleep(899)
+    assert await clocked.admitted(scope, attempts=1) == 0
+    clocked.sleep(1)
+    assert not await clocked.limits.renew(request_id)
+    lapsed = await clocked.reserve(scope)
+    clocked.sleep(900)
+    assert await clocked.admitted(scope, attempts=2) == 1
+    assert not await clocked.limits.renew(lapsed)
 
 
 async def test_a_lease_that_nobody_renews_lapses_and_a_renewed_one_does_not(clocked):
