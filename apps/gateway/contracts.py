@@ -106,4 +106,5 @@ class Offer(msgspec.Struct, frozen=True):
 
     alias: Alias
     candidates: tuple[Candidate, ...]
+    is_priced: bool  # every candidate has a price
     valid_until_s: float

@@ -101,7 +101,12 @@ class View:
                     current = current or price
                     until_s = min(until_s, price.valid_to_s or FOREVER_S)
             candidates.append(Candidate(deployment, endpoint, target.weight, current))
-        return Offer(alias=alias, candidates=tuple(candidates), valid_until_s=until_s)
+        return Offer(
+            alias=alias,
+            candidates=tuple(candidates),
+            is_priced=all(candidate.price for candidate in candidates),
+            valid_until_s=until_s,
+        )
 
 
 def deadlines_of(deployment: Deployment, options: PlaneOptions) -> Deadlines:

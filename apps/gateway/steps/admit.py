@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from apps.billing import pricing
 from apps.billing.limits import Demand, Headroom
-from apps.gateway.contracts import Candidate, GatewayRequest, Identity, Offer
+from apps.gateway.contracts import GatewayRequest, Identity, Offer
 from apps.gateway.meter import Meter
 from apps.gateway.plane import DataPlane
 from chatvault.lib.errors import BudgetExhausted, NoDeployment, Unpriced
@@ -23,7 +25,9 @@ async def admit(
     headroom = NO_LIMITS
     if identity.scopes:
         if identity.has_budget:
-            nano = _most_money(offer, identity, prompt=len(request.body), output=output)
+            # A token of text is never shorter than a byte, so the body bounds its prompt tokens.
+            terms = identity.client.terms
+            nano = _most_money(offer, terms, prompt=len(request.body), output=output)
         demand = Demand(tokens=prompt + output, nano_usd=nano)
         try:
             headroom = await plane.limits.reserve(request.id, identity.scopes, demand)
@@ -45,7 +49,7 @@ def _affordable(offer: Offer, identity: Identity) -> Offer:
     """With a budget only priced candidates count; none priced is refused, never free."""
     if not offer.candidates:
         raise NoDeployment(f"The model '{offer.alias.name}' has no active deployment.")
-    if not identity.has_budget or all(candidate.price for candidate in offer.candidates):
+    if offer.is_priced or not identity.has_budget:
         return offer
     priced = tuple(candidate for candidate in offer.candidates if candidate.price)
     if not priced:
@@ -54,29 +58,27 @@ def _affordable(offer: Offer, identity: Identity) -> Offer:
             "it. An admin can add one to the client's price book.",
             param="model",
         )
-    return Offer(alias=offer.alias, candidates=priced, valid_until_s=offer.valid_until_s)
+    return msgspec.structs.replace(offer, candidates=priced, is_priced=True)
 
 
 def _most_output(request: GatewayRequest, offer: Offer, plane: DataPlane) -> int:
     """Output tokens of all choices: as the client capped them, or as the models can."""
     if request.operation == "embeddings":
         return 0
-    each = request.max_output_tokens or max(
-        candidate.deployment.max_output_tokens or plane.options.default_max_output_tokens
-        for candidate in offer.candidates
-    )
+    each = request.max_output_tokens
+    if each is None:
+        default = plane.options.default_max_output_tokens
+        each = max([c.deployment.max_output_tokens or default for c in offer.candidates])
     return each * request.choices
 
 
-def _most_money(offer: Offer, identity: Identity, *, prompt: int, output: int) -> int:
-    """Nano-USD at the dearest candidate. A token is never shorter than a byte, so the size of
-    the body bounds its prompt tokens for text (byte-level BPE)."""
-    terms = identity.client.terms
-    return max(_worst(candidate, terms, prompt, output) for candidate in offer.candidates)
-
-
-def _worst(candidate: Candidate, terms: pricing.Terms, prompt: int, output: int) -> int:
-    assert candidate.price is not None
-    return pricing.worst_case(
-        prompt_tokens=prompt, max_output_tokens=output, price=candidate.price, terms=terms
-    )
+def _most_money(offer: Offer, terms: pricing.Terms, *, prompt: int, output: int) -> int:
+    """Nano-USD at the dearest candidate."""
+    worst = 0
+    for candidate in offer.candidates:
+        assert candidate.price is not None
+        nano = pricing.worst_case(
+            prompt_tokens=prompt, max_output_tokens=output, price=candidate.price, terms=terms
+        )
+        worst = max(worst, nano)
+    return worst
