@@ -56,14 +56,15 @@ def read_usage(raw: msgspec.Raw | bytes) -> Usage | None:
     )
     written = of_input.cache_write_tokens or told.cache_creation_input_tokens or 0
     cached = min(cached, told.prompt_tokens)
+    reasoning = min(of_output.reasoning_tokens or 0, output)
     return Usage(
         input_tokens=told.prompt_tokens,
         output_tokens=output,
         cached_input_tokens=cached,
         cache_write_tokens=min(written, told.prompt_tokens - cached),
-        reasoning_tokens=min(of_output.reasoning_tokens or 0, output),
+        reasoning_tokens=reasoning,
         audio_input_tokens=min(of_input.audio_tokens or 0, told.prompt_tokens),
-        audio_output_tokens=min(of_output.audio_tokens or 0, output),
+        audio_output_tokens=min(of_output.audio_tokens or 0, output - reasoning),
     )
 
 
