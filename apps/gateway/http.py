@@ -45,6 +45,7 @@ PROBES = {"/livez": live, "/readyz": ready, "/metrics": metrics}
 MODELS = "/v1/models"
 MAX_HEADERS = 64
 MAX_CLIENT_ID_BYTES = 512
+_KEY_HEADERS = frozenset({b"x-api-key", b"api-key"})
 
 
 def handles(path: str) -> bool:
@@ -136,14 +137,13 @@ def read_headers(request: GatewayRequest, headers: Headers) -> None:
         if name == b"authorization":
             if value[:7].lower() == b"bearer ":
                 request.token = value[7:].strip()
-        elif name == b"x-api-key" or name == b"api-key":
+        elif name in _KEY_HEADERS:
             request.token = request.token or value.strip()
         elif name == b"content-encoding":
             if value.strip().lower() != b"identity":
                 raise BadRequest("Compressed request bodies are not accepted.")
-        elif name == b"x-client-request-id":
-            if len(value) <= MAX_CLIENT_ID_BYTES and value.isascii():
-                request.client_request_id = value
+        elif name == b"x-client-request-id" and len(value) <= MAX_CLIENT_ID_BYTES:
+            request.client_request_id = value if value.isascii() else None
 
 
 def _announced_length(headers: Headers) -> int:

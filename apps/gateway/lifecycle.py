@@ -8,34 +8,38 @@ if TYPE_CHECKING:
     from apps.gateway.plane import DataPlane
     from apps.gateway.wiring import Wiring
 
-_plane: DataPlane | None = None
-_wiring: Wiring | None = None
+
+class _Process:
+    """What this process runs; one instance, below."""
+
+    plane: DataPlane | None = None
+    wiring: Wiring | None = None
+
+
+_process = _Process()
 
 
 def running() -> DataPlane | None:
     """The plane that serves, or None before the start and after the stop."""
-    return _plane
+    return _process.plane
 
 
 def use(plane: DataPlane | None) -> None:
     """Serve by a plane that was put together elsewhere, as tests do."""
-    global _plane
-    _plane = plane
+    _process.plane = plane
 
 
 async def start() -> None:
     """Put the plane together from settings and database, and follow changes from then on."""
-    global _wiring
     from apps.gateway.wiring import Wiring  # the control plane's side: not for the hot path
 
-    _wiring = Wiring()
-    use(await _wiring.start())
+    _process.wiring = wiring = Wiring()
+    use(await wiring.start())
 
 
 async def stop() -> None:
     """End following, close connections, seal the journal. Requests have ended before."""
-    global _wiring
-    wiring, _wiring = _wiring, None
+    wiring, _process.wiring = _process.wiring, None
     if wiring is not None:
         await wiring.stop()
     use(None)

@@ -6,7 +6,8 @@ Plain numbers in dictionaries; `exposition` renders them for Prometheus (text fo
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -90,7 +91,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(self)  # type: ignore[arg-type]
+        registry.register(self)
         return generate_latest(registry)
 
     def collect(self) -> Iterable[Metric]:
@@ -125,9 +126,7 @@ class Metrics:
             yield GaugeMetricFamily(name, name.replace("_", " "), value=value)
 
 
-def _counter(
-    name: str, text: str, labels: tuple[str, ...], rows: dict[tuple[str, ...], int]
-) -> Metric:
+def _counter(name: str, text: str, labels: tuple[str, ...], rows: Mapping[Any, int]) -> Metric:
     family = CounterMetricFamily(name, text, labels=labels)
     for values, count in list(rows.items()):
         family.add_metric(values, count)

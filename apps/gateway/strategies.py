@@ -20,13 +20,17 @@ def weighted(candidates: Sequence[Candidate], dice: random.Random) -> list[Candi
         total = sum(candidate.weight for candidate in rest)
         if total == 0:
             return order + rest
-        point = dice.random() * total
-        for index, candidate in enumerate(rest):
-            point -= candidate.weight
-            if point < 0:
-                break
-        order.append(rest.pop(index))
+        order.append(rest.pop(_pick(rest, dice.random() * total)))
     return order
+
+
+def _pick(candidates: list[Candidate], point: float) -> int:
+    """The one whose share of the line [0, Σ weights) holds the point."""
+    for index, candidate in enumerate(candidates):
+        point -= candidate.weight
+        if point < 0:
+            return index
+    return len(candidates) - 1
 
 
 def ordered(candidates: Sequence[Candidate], dice: random.Random) -> list[Candidate]:

@@ -55,9 +55,8 @@ class ControlPlane:
     async def keys(self, digests: Sequence[str]) -> Mapping[str, KeyRecord]:
         return await self._ask(key_rows.find_key_records, digests)
 
-    async def since(self, last_id: int) -> tuple[int, list[News]]:
-        newest, rows = await self._ask(announce.since, last_id)
-        return newest, list(rows)
+    async def since(self, last_id: int) -> tuple[int, Sequence[News]]:
+        return await self._ask(announce.since, last_id)
 
     async def newest_announcement(self) -> int:
         return await self._ask(announce.newest_id)

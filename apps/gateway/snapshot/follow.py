@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from apps.gateway.plane import DataPlane, View
@@ -16,14 +16,16 @@ KEY_TOPIC = "accounts.key"
 
 
 class News(Protocol):
-    topic: str
-    subject: str
+    @property
+    def topic(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
 
 
 class Source(Protocol):
     """The control plane as a gateway sees it. May raise anything when it cannot be asked."""
 
-    async def since(self, last_id: int) -> tuple[int, list[News]]: ...
+    async def since(self, last_id: int) -> tuple[int, Sequence[News]]: ...
     async def snapshot(self) -> Snapshot: ...
 
 

@@ -1,0 +1,103 @@
+"""A change is adopted whole; a control plane that is away changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pytest
+
+from apps.gateway.plane import PlaneOptions, View
+from apps.gateway.snapshot.follow import Follower
+from apps.gateway.snapshot.model import Snapshot
+
+
+class Announced(NamedTuple):
+    topic: str
+    subject: str = ""
+
+
+class ControlPlane:
+    def __init__(self) -> None:
+        self.news: list[Announced] = []
+        self.version = 1
+        self.built = 0
+        self.is_away = False
+
+    async def since(self, last_id: int) -> tuple[int, Sequence[Announced]]:
+        if self.is_away:
+            raise ConnectionError("away")
+        return len(self.news), self.news[last_id:]
+
+    async def snapshot(self) -> Snapshot:
+        self.built += 1
+        return Snapshot(self.version, 0.0)
+
+
+class Keys:
+    def __init__(self) -> None:
+        self.dropped: list[str] = []
+        self.expired = 0
+
+    def drop(self, digest: str) -> None:
+        self.dropped.append(digest)
+
+    def expire(self) -> None:
+        self.expired += 1
+
+
+class Plane:
+    def __init__(self) -> None:
+        self.keys = Keys()
+        self.adopted: list[int] = []
+
+    def adopt(self, view: View) -> None:
+        self.adopted.append(view.snapshot.version)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.source, self.plane = ControlPlane(), Plane()
+        self.prepared: list[int] = []
+        self.follower = Follower(
+            self.plane,  # type: ignore[arg-type]
+            self.source,
+            last_id=0,
+            interval_s=0.01,
+            make_view=lambda snapshot: View(snapshot, {}, PlaneOptions(pepper=b"p")),
+            adopted=self.prepare,
+        )
+
+    async def prepare(self, snapshot: Snapshot) -> None:
+        self.prepared.append(snapshot.version)
+
+
+async def test_a_revision_is_prepared_and_adopted_once() -> None:
+    bench = Bench()
+    bench.source.news = [Announced("configuration.revision"), Announced("configuration.revision")]
+    bench.source.version = 5
+    await bench.follower.look()
+    await bench.follower.look()
+    assert bench.prepared == [5]
+    assert bench.plane.adopted == [5]
+    assert bench.source.built == 1
+
+
+async def test_a_changed_key_is_dropped_without_a_new_snapshot() -> None:
+    bench = Bench()
+    bench.source.news = [Announced("accounts.key", "abc")]
+    await bench.follower.look()
+    assert bench.plane.keys.dropped == ["abc"]
+    assert bench.plane.adopted == []
+
+
+async def test_what_could_not_be_adopted_is_tried_again() -> None:
+    bench = Bench()
+    bench.source.news = [Announced("configuration.revision")]
+    bench.source.is_away = True
+    with pytest.raises(ConnectionError):
+        await bench.follower.look()
+    assert bench.plane.adopted == []
+    bench.source.is_away = False
+    await bench.follower.look()
+    assert bench.plane.adopted == [1]
