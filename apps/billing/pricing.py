@@ -55,13 +55,12 @@ def bill(usage: Usage, price: Price, terms: Terms) -> Bill:
 
     A token is billed in one class only. Where parts overlap (OpenAI counts cached audio as
     cached and as audio) the cache classes come first, so the parts never outgrow the whole.
+    The usage is one that `valid_usage` lets through.
     """
-    exact = (
-        _input_rate_sum(usage, price)
-        + _output_rate_sum(usage, price)
-        + price.per_request * TOKENS_PER_PRICE
-    )
-    return Bill(_rounded(exact, 0), _rounded(exact, terms.markup_ppm))
+    exact = _input_sum(usage, price) + _output_sum(usage, price)
+    exact += price.per_request * TOKENS_PER_PRICE
+    cost = _rounded(exact, 0)
+    return Bill(cost, _rounded(exact, terms.markup_ppm) if terms.markup_ppm else cost)
 
 
 def worst_case(*, prompt_tokens: int, max_output_tokens: int, price: Price, terms: Terms) -> int:
@@ -112,40 +111,55 @@ def _rounded(exact: int, markup_ppm: int) -> int:
         amount = divide_half_up(exact * (PPM + markup_ppm), TOKENS_PER_PRICE * PPM)
     else:
         amount = divide_half_up(exact, TOKENS_PER_PRICE)
-    return min(max(amount, 0), MAX_NANO_USD)
+    if 0 <= amount <= MAX_NANO_USD:
+        return amount
+    return 0 if amount < 0 else MAX_NANO_USD
 
 
-def _input_rate_sum(usage: Usage, price: Price) -> int:
+def _input_sum(usage: Usage, price: Price) -> int:
     """Σ tokens × rate of the prompt."""
-    left = max(usage.input_tokens, 0)
-    total = 0
+    plain = usage.input_tokens
+    cached, audio = usage.cached_input_tokens, usage.audio_input_tokens
+    write, write_1h = usage.cache_write_tokens, usage.cache_write_1h_tokens
+    if not (cached or audio or write or write_1h):
+        return plain * price.input
     write_rate = _rate(price.cache_write, price.input)
-    for tokens, rate in (
-        (usage.cached_input_tokens, price.cached_input),
-        (usage.cache_write_tokens, write_rate),
-        (usage.cache_write_1h_tokens, _rate(price.cache_write_1h, write_rate)),
-        (usage.audio_input_tokens, price.audio_input),
-    ):
-        if tokens > 0:
-            taken = min(tokens, left)
-            left -= taken
-            total += taken * _rate(rate, price.input)
-    return total + left * price.input
+    return _sum_of_parts(
+        plain,
+        price.input,
+        (
+            (cached, _rate(price.cached_input, price.input)),
+            (write, write_rate),
+            (write_1h, _rate(price.cache_write_1h, write_rate)),
+            (audio, _rate(price.audio_input, price.input)),
+        ),
+    )
 
 
-def _output_rate_sum(usage: Usage, price: Price) -> int:
+def _output_sum(usage: Usage, price: Price) -> int:
     """Σ tokens × rate of the answer."""
-    left = max(usage.output_tokens, 0)
+    reasoning, audio = usage.reasoning_tokens, usage.audio_output_tokens
+    if not (reasoning or audio):
+        return usage.output_tokens * price.output
+    return _sum_of_parts(
+        usage.output_tokens,
+        price.output,
+        (
+            (reasoning, _rate(price.reasoning, price.output)),
+            (audio, _rate(price.audio_output, price.output)),
+        ),
+    )
+
+
+def _sum_of_parts(whole: int, plain_rate: int, parts: tuple[tuple[int, int], ...]) -> int:
+    """Each part at its rate, as far as the whole reaches; the rest at the plain rate."""
     total = 0
-    for tokens, rate in (
-        (usage.reasoning_tokens, price.reasoning),
-        (usage.audio_output_tokens, price.audio_output),
-    ):
-        if tokens > 0:
-            taken = min(tokens, left)
-            left -= taken
-            total += taken * _rate(rate, price.output)
-    return total + left * price.output
+    for tokens, rate in parts:
+        if tokens:
+            taken = tokens if tokens < whole else whole
+            whole -= taken
+            total += taken * rate
+    return total + whole * plain_rate
 
 
 def _rate(rate: int | None, otherwise: int) -> int:
@@ -153,14 +167,16 @@ def _rate(rate: int | None, otherwise: int) -> int:
 
 
 def _dearest_input(price: Price) -> int:
-    return max(
-        price.input,
-        price.cached_input or 0,
-        price.cache_write or 0,
-        price.cache_write_1h or 0,
-        price.audio_input or 0,
-    )
+    dearest = price.input
+    for rate in (price.cached_input, price.cache_write, price.cache_write_1h, price.audio_input):
+        if rate is not None and rate > dearest:
+            dearest = rate
+    return dearest
 
 
 def _dearest_output(price: Price) -> int:
-    return max(price.output, price.reasoning or 0, price.audio_output or 0)
+    dearest = price.output
+    for rate in (price.reasoning, price.audio_output):
+        if rate is not None and rate > dearest:
+            dearest = rate
+    return dearest

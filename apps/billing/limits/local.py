@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -25,6 +24,7 @@ from apps.billing.limits.windows import (
     BudgetWindow,
     Leases,
     SlidingWindow,
+    forget_idle,
     period_bounds,
 )
 from chatvault.lib import clock
@@ -34,14 +34,14 @@ LEASE_S = 900
 
 
 class _Reservation(msgspec.Struct, gc=False):
-    """What one request holds. `nano_usd` is held in each of `budgets`."""
+    """What one request holds. `nano_usd` is held in each of `purses`."""
 
     tokens: int
     nano_usd: int
     request_buckets: list[Bucket]
     token_buckets: list[Bucket]
     leases: list[Leases]
-    budgets: list[BudgetWindow]
+    purses: list[BudgetWindow]
     headroom: Headroom
 
 
@@ -75,49 +75,31 @@ class LocalLimits:
         known = self._reservations.get(request_id)
         if known is not None:
             return known.headroom
-        if demand.tokens < 0 or demand.nano_usd < 0:
+        tokens, nano_usd = demand.tokens, demand.nano_usd
+        if tokens < 0 or nano_usd < 0:
             raise ValueError("a demand is not negative")
         now_ns, wall_ns = self._monotonic_ns(), self._wall_ns()
-        by_request: list[SlidingWindow] = []
-        by_token: list[SlidingWindow] = []
-        leases: list[Leases] = []
-        purses: list[BudgetWindow] = []
-        fits = True
-        for scope in scopes:
-            for quota in scope.quotas:
-                if quota.unit == "requests":
-                    window = self._window(quota, now_ns)
-                    fits &= window.total < quota.ceiling
-                    by_request.append(window)
-                elif quota.unit == "tokens":
-                    window = self._window(quota, now_ns)
-                    fits &= window.total + demand.tokens <= quota.ceiling
-                    by_token.append(window)
-                else:
-                    slots = self._slots(quota, now_ns)
-                    fits &= len(slots.ends) < quota.ceiling
-                    leases.append(slots)
-            for limit in scope.budgets:
-                purse = self._purse(limit, wall_ns)
-                fits &= purse.settled + purse.held + demand.nano_usd <= limit.amount_nano
-                purses.append(purse)
-        if not fits:
+        is_free, by_request, by_token, leases = self._find_windows(scopes, tokens, now_ns)
+        is_paid, purses = self._find_purses(scopes, nano_usd, wall_ns)
+        if not (is_free and is_paid):
             headroom = _headroom(by_request, by_token, now_ns)
             raise self._refusal(scopes, demand, headroom, now_ns, wall_ns)
+        for bucket in by_request:
+            bucket.count += 1
+            bucket.window.total += 1
+        for bucket in by_token:
+            bucket.count += tokens
+            bucket.window.total += tokens
         for slots in leases:
             slots.ends[request_id] = now_ns + self._lease_ns
-        held = _Reservation(
-            demand.tokens,
-            demand.nano_usd,
-            [window.book(1) for window in by_request],
-            [window.book(demand.tokens) for window in by_token],
-            leases,
-            [purse.hold(demand.nano_usd) for purse in purses],
-            _headroom(by_request, by_token, now_ns),
+        for purse in purses:
+            purse.held += nano_usd
+        headroom = _headroom(by_request, by_token, now_ns)
+        headroom.budgets = tuple([purse.key for purse in purses])
+        self._reservations[request_id] = _Reservation(
+            tokens, nano_usd, by_request, by_token, leases, purses, headroom
         )
-        held.headroom.budgets = tuple([(purse.book.budget_id, purse.start_s) for purse in purses])
-        self._reservations[request_id] = held
-        return held.headroom
+        return headroom
 
     async def extend(self, request_id: bytes, nano_usd: int) -> bool:
         """See `Limits.extend`."""
@@ -127,11 +109,11 @@ class LocalLimits:
         if held is None:
             return False
         await self.renew(request_id)
-        for purse in held.budgets:
+        for purse in held.purses:
             limit = purse.book.limit
             if limit and purse.settled + purse.held + nano_usd > limit.amount_nano:
                 return False
-        for purse in held.budgets:
+        for purse in held.purses:
             purse.held += nano_usd
         held.nano_usd += nano_usd
         return True
@@ -152,7 +134,7 @@ class LocalLimits:
         if held is None:
             return
         self._let_go(request_id, held, tokens)
-        for purse in held.budgets:
+        for purse in held.purses:
             purse.settled += nano_usd
 
     async def release(self, request_id: bytes) -> None:
@@ -210,11 +192,65 @@ class LocalLimits:
             "budgets": len(self._books),
         }
 
+    def _find_windows(
+        self, scopes: tuple[ScopeLimits, ...], tokens: int, now_ns: int
+    ) -> tuple[bool, list[Bucket], list[Bucket], list[Leases]]:
+        """Whether the quotas have room, and where requests, tokens and slots are booked."""
+        windows = self._windows
+        fits = True
+        by_request: list[Bucket] = []
+        by_token: list[Bucket] = []
+        leases: list[Leases] = []
+        for scope in scopes:
+            for quota in scope.quotas:
+                unit = quota.unit
+                if unit == "concurrency":
+                    slots = self._slots(quota, now_ns)
+                    leases.append(slots)
+                    if len(slots.ends) >= quota.ceiling:
+                        fits = False
+                    continue
+                window = windows.get(quota.id)
+                if window is None or window.quota is not quota or now_ns >= window.turn_ns:
+                    window = self._window(quota, now_ns)
+                if unit == "requests":
+                    by_request.append(window.bucket)
+                    if window.total >= quota.ceiling:
+                        fits = False
+                else:
+                    by_token.append(window.bucket)
+                    if window.total + tokens > quota.ceiling:
+                        fits = False
+        return fits, by_request, by_token, leases
+
+    def _find_purses(
+        self, scopes: tuple[ScopeLimits, ...], nano_usd: int, wall_ns: int
+    ) -> tuple[bool, list[BudgetWindow]]:
+        """Whether the budgets have room, and the windows of now that hold the money."""
+        books = self._books
+        fits = True
+        purses: list[BudgetWindow] = []
+        for scope in scopes:
+            for limit in scope.budgets:
+                book = books.get(limit.id)
+                if (
+                    book is None
+                    or book.limit is not limit
+                    or not (book.opens_ns <= wall_ns < book.closes_ns)
+                ):
+                    purse = self._purse(limit, wall_ns)
+                else:
+                    purse = book.window
+                purses.append(purse)
+                if purse.settled + purse.held + nano_usd > limit.amount_nano:
+                    fits = False
+        return fits, purses
+
     def _window(self, quota: QuotaLimit, now_ns: int) -> SlidingWindow:
         """The window of a requests or tokens quota, rolled to now."""
         window = self._windows.get(quota.id)
         if window is None or window.quota.unit != quota.unit:
-            _forget_idle(self._windows, now_ns)
+            forget_idle(self._windows, now_ns)
             window = self._windows[quota.id] = SlidingWindow(quota, now_ns)
         elif window.quota is not quota:
             window.adopt(quota, now_ns)
@@ -226,7 +262,7 @@ class LocalLimits:
         """The leases of a concurrency quota; lapsed ones are dropped only when it is full."""
         slots = self._leases.get(quota.id)
         if slots is None:
-            _forget_idle(self._leases, now_ns)
+            forget_idle(self._leases, now_ns)
             slots = self._leases[quota.id] = Leases()
         if len(slots.ends) >= quota.ceiling:
             slots.drop_lapsed(now_ns)
@@ -236,12 +272,10 @@ class LocalLimits:
         """The budget's window of now."""
         book = self._books.get(limit.id)
         if book is None:
-            _forget_idle(self._books, wall_ns)
+            forget_idle(self._books, wall_ns)
             start_s, _ = period_bounds(limit.period, wall_ns // NS)
             book = self._books[limit.id] = BudgetBook(limit.id, start_s)
-        if book.limit is not limit or not book.opens_ns <= wall_ns < book.closes_ns:
-            return book.turn(limit, wall_ns)
-        return book.window
+        return book.turn(limit, wall_ns)
 
     def _let_go(self, request_id: bytes, held: _Reservation, tokens: int) -> None:
         """Give back what was held, but for `tokens`."""
@@ -251,7 +285,7 @@ class LocalLimits:
                 bucket.correct(difference)
         for slots in held.leases:
             slots.ends.pop(request_id, None)
-        for purse in held.budgets:
+        for purse in held.purses:
             purse.held -= held.nano_usd
 
     def _refusal(
@@ -292,34 +326,29 @@ class LocalLimits:
         return self._window(quota, now_ns).wait_ns(count, quota.ceiling, now_ns)
 
 
-class _Forgettable(Protocol):
-    def is_idle(self, now_ns: int) -> bool: ...
+def _headroom(by_request: list[Bucket], by_token: list[Bucket], now_ns: int) -> Headroom:
+    headroom = Headroom()
+    if by_request:
+        window = _tightest(by_request)
+        headroom.limit_requests = window.quota.ceiling
+        headroom.remaining_requests = max(window.left(), 0)
+        headroom.reset_requests_s = (window.reset_ns() - now_ns) / NS
+    if by_token:
+        window = _tightest(by_token)
+        headroom.limit_tokens = window.quota.ceiling
+        headroom.remaining_tokens = max(window.left(), 0)
+        headroom.reset_tokens_s = (window.reset_ns() - now_ns) / NS
+    return headroom
 
 
-_F = TypeVar("_F", bound=_Forgettable)
-
-
-def _forget_idle(table: OrderedDict[int, _F], now_ns: int) -> None:
-    """Look at the two entries that were not looked at for longest; drop those that are idle."""
-    for _ in range(min(2, len(table))):
-        key, entry = next(iter(table.items()))
-        if entry.is_idle(now_ns):
-            del table[key]
-        else:
-            table.move_to_end(key)
-
-
-def _headroom(
-    by_request: list[SlidingWindow], by_token: list[SlidingWindow], now_ns: int
-) -> Headroom:
-    return Headroom(*_tightest(by_request, now_ns), *_tightest(by_token, now_ns))
-
-
-def _tightest(
-    windows: list[SlidingWindow], now_ns: int
-) -> tuple[int, int, float] | tuple[None, None, None]:
-    """Ceiling, what is left of it and seconds to the reset, where the least is left."""
-    if not windows:
-        return None, None, None
-    tightest = min(windows, key=SlidingWindow.left) if len(windows) > 1 else windows[0]
-    return tightest.quota.ceiling, max(tightest.left(), 0), (tightest.reset_ns() - now_ns) / NS
+def _tightest(buckets: list[Bucket]) -> SlidingWindow:
+    """The window with the least left."""
+    tightest = buckets[0].window
+    if len(buckets) > 1:
+        least = tightest.left()
+        for bucket in buckets:
+            window = bucket.window
+            left = window.quota.ceiling - window.total
+            if left < least:
+                tightest, least = window, left
+    return tightest

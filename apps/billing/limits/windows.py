@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from datetime import UTC, datetime, timedelta
+from typing import Protocol, TypeVar
 
 from apps.billing.limits.contract import BudgetLimit, Period, QuotaLimit
 
@@ -55,11 +56,6 @@ class SlidingWindow:
         self.bucket = Bucket(self, slot)
         self.buckets.append(self.bucket)
         self.turn_ns = (slot + 1) * self.width_ns
-
-    def book(self, count: int) -> Bucket:
-        self.total += count
-        self.bucket.count += count
-        return self.bucket
 
     def roll(self, now_ns: int) -> None:
         """Forget what has left the window and open the sub-slot of now."""
@@ -138,17 +134,14 @@ class Leases:
 class BudgetWindow:
     """One period of one budget, in nano-USD."""
 
-    __slots__ = ("book", "held", "settled", "start_s")
+    __slots__ = ("book", "held", "key", "settled", "start_s")
 
     def __init__(self, book: BudgetBook, start_s: int) -> None:
         self.book = book
+        self.key = (book.budget_id, start_s)
         self.start_s = start_s
         self.settled = 0
         self.held = 0
-
-    def hold(self, nano_usd: int) -> BudgetWindow:
-        self.held += nano_usd
-        return self
 
 
 class BudgetBook:
@@ -199,6 +192,23 @@ class BudgetBook:
         if self.limit is None or wall_ns < self.closes_ns + KEEP_NS:
             return False
         return not any(window.held for window in self.windows.values())
+
+
+class _Forgettable(Protocol):
+    def is_idle(self, now_ns: int) -> bool: ...
+
+
+_F = TypeVar("_F", bound=_Forgettable)
+
+
+def forget_idle(table: OrderedDict[int, _F], now_ns: int) -> None:
+    """Look at the two entries that were not looked at for longest; drop those that are idle."""
+    for _ in range(min(2, len(table))):
+        key, entry = next(iter(table.items()))
+        if entry.is_idle(now_ns):
+            del table[key]
+        else:
+            table.move_to_end(key)
 
 
 def period_bounds(period: Period, at_s: int) -> tuple[int, int]:
