@@ -8,7 +8,7 @@ only; no prompts, no answers, no secrets.
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Annotated, Final, Literal
 from zlib import crc32
 
 import msgspec
@@ -22,71 +22,80 @@ HEAD_BYTES: Final = _HEAD.size
 MAX_PAYLOAD: Final = 0xFFFF
 
 
+# Bounds of the columns they end in; a record beyond them is damaged. Checked when it is read.
+RequestId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]  # UUID version 7
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Small = Annotated[int, msgspec.Meta(ge=0, le=2**15 - 1)]
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # until the year 9999
+Code = Annotated[str, msgspec.Meta(max_length=64)]
+
+
 class Intent(msgspec.Struct, array_like=True, tag=1, frozen=True):
     """A request that was admitted. Written before its first byte goes to a provider."""
 
-    request_id: bytes  # 16 bytes, UUID version 7
-    at_ms: int
-    key_id: int
-    client_id: int
-    team_id: int
-    tier_id: int
+    request_id: RequestId
+    at_ms: Millis
+    key_id: Whole
+    client_id: Whole
+    team_id: Whole
+    tier_id: Whole
     markup_ppm: int
-    alias: str
-    operation: str
+    alias: Annotated[str, msgspec.Meta(max_length=150)]
+    operation: Annotated[str, msgspec.Meta(max_length=16)]
     stream: bool
-    revision: int
-    prompt_tokens: int  # estimated
-    max_output_tokens: int
-    reserved_nano: int
+    revision: Whole
+    prompt_tokens: Whole  # estimated
+    max_output_tokens: Whole
+    reserved_nano: Whole
     budgets: tuple[tuple[int, int], ...]  # (budget id, start of its window in epoch seconds)
 
 
 class AttemptStart(msgspec.Struct, array_like=True, tag=2, frozen=True):
     """A call to a provider is about to be made."""
 
-    request_id: bytes
-    number: int  # from 1
-    at_ms: int
-    deployment_id: int
-    price_id: int  # 0: unpriced
+    request_id: RequestId
+    number: Small  # from 1
+    at_ms: Millis
+    deployment_id: Whole
+    price_id: Whole  # 0: unpriced
 
 
 class AttemptEnd(msgspec.Struct, array_like=True, tag=3, frozen=True):
     """That call is over."""
 
-    request_id: bytes
-    number: int
-    at_ms: int
-    http_status: int  # 0: no answer
-    error_code: str = ""
+    request_id: RequestId
+    number: Small
+    at_ms: Millis
+    http_status: Small  # 0: no answer
+    error_code: Code = ""
 
 
 class Progress(msgspec.Struct, array_like=True, tag=4, frozen=True):
     """How much of a stream is out: at the first token, then now and again."""
 
-    request_id: bytes
-    at_ms: int
-    output_tokens: int
+    request_id: RequestId
+    at_ms: Millis
+    output_tokens: Whole
 
 
 class Settle(msgspec.Struct, array_like=True, tag=5, frozen=True):
     """How a request ended and what it costs. Written before the last byte goes to the client."""
 
-    request_id: bytes
-    at_ms: int
-    outcome: str  # ok, error, cancelled or interrupted
-    http_status: int
-    error_code: str
-    deployment_id: int
-    price_id: int
+    request_id: RequestId
+    at_ms: Millis
+    outcome: Literal["ok", "error", "cancelled", "interrupted"]
+    http_status: Small
+    error_code: Code
+    deployment_id: Whole
+    price_id: Whole
     usage: Usage
-    usage_source: str  # provider, estimated or none
-    cost_nano: int
-    charged_nano: int
-    latency_ms: int
-    first_token_ms: int = -1  # -1: there was none
-    attempts: int = 0
+    usage_source: Literal["provider", "estimated", "none"]
+    cost_nano: Whole
+    charged_nano: Whole
+    latency_ms: Count
+    first_token_ms: Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)] = -1  # -1: there was none
+    attempts: Small = 0
 
 
 Record = Intent | AttemptStart | AttemptEnd | Progress | Settle

@@ -104,6 +104,26 @@ def list_segments(directory: Path) -> list[Path]:
     return sorted(path for path in directory.glob(f"*{SUFFIX}") if owner_of(path.name))
 
 
+def has_writer(directory: Path, newest: Path) -> bool:
+    """Whether the owner of a segment, the newest that was seen, still writes.
+
+    A writer publishes its next segment before it frees the last one, so a free lock tells the
+    end only when no newer segment has come.
+    """
+    try:
+        fd = os.open(newest, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    owner = owner_of(newest.name)
+    return any(path > newest for path in directory.glob(f"{owner}-*{SUFFIX}"))
+
+
 def bytes_in(directory: Path) -> int:
     """Size of all published segments."""
     total = 0

@@ -31,6 +31,8 @@ class LedgerEntry(models.Model):
     provider_name = models.CharField(max_length=100, blank=True)
     booked_at = models.DateTimeField(db_index=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    author_name = models.CharField("author", max_length=150, blank=True, default="")
+    reason = models.CharField(max_length=255, blank=True, default="")
 
     class Meta:
         verbose_name_plural = "ledger entries"

@@ -1,0 +1,192 @@
+"""One transaction of ingest: everything that follows from a batch of records, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+from django.db import connection, transaction
+
+from apps.billing import budget_windows
+from apps.billing.budget_windows import Charge
+from apps.billing.ledger import LATE_SETTLEMENT, LedgerRow, Parties, as_text, late_entries
+from apps.billing.models import LedgerEntry
+from apps.usage import rows, store
+from apps.usage.models import JournalCursor, OpenIntent, RequestLog
+from apps.usage.names import Names
+from apps.usage.open_requests import Closed, OpenRequest
+from apps.usage.records import Settle
+from chatvault.lib import clock
+
+LATE_REASON = "settled after the interruption"
+
+
+class Progressed(msgspec.Struct):
+    """How far a segment is read with this batch."""
+
+    path: Path
+    offset: int
+    is_finished: bool
+    torn_bytes: int
+    bad_records: int
+
+
+class Batch(msgspec.Struct):
+    """What was read and is not in the database yet."""
+
+    closed: list[Closed] = []
+    unmatched: list[Settle] = []  # settlements of requests that are not open
+    segments: list[Progressed] = []
+    to_store: list[OpenRequest] = []  # still open at the end of a segment that goes away
+    dead_owners: list[str] = []  # all of theirs is settled with this batch
+    records: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.segments or self.closed or self.unmatched or self.dead_owners)
+
+
+def commit(batch: Batch, *, journal_id: str, names: Names) -> list[Settle]:
+    """Book a batch; booking it again changes nothing.
+
+    Returns the settlements that belong to no known request. Raises django.db.Error, having
+    booked nothing, or with an unknown outcome when the connection broke at the commit.
+    """
+    now = clock.now()
+    with _durable_if(any(segment.is_finished for segment in batch.segments)), transaction.atomic():
+        budget_windows.lock()
+        charges = _book_closed(batch.closed, names, as_text(now))
+        late, orphans = _book_late(batch.unmatched, as_text(now))
+        if charges or late:
+            budget_windows.book(charges + late, now)
+        _keep_open(batch, journal_id)
+        _move_cursors(batch.segments, now)
+    return orphans
+
+
+@contextmanager
+def _durable_if(is_wanted: bool) -> Iterator[None]:
+    """SQLite's commits outlive a power cut only when asked to; a file that goes away after
+    the commit needs one that does, and it carries the earlier ones along."""
+    if not is_wanted or connection.vendor != "sqlite" or connection.in_atomic_block:
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA synchronous=FULL")
+        try:
+            yield
+        finally:
+            cursor.execute("PRAGMA synchronous=NORMAL")
+
+
+def _book_closed(closed: list[Closed], names: Names, created_at: str) -> list[Charge]:
+    names.load(closed)
+    made = [(one, rows.request_row(one, names)) for one in closed]
+    inserted = store.insert_requests([row for _, row in made])
+    fresh: list[tuple[Closed, rows.RequestRow]] = []
+    for one, row in made:
+        if row.request_id in inserted:
+            inserted.discard(row.request_id)  # a batch may hold a request twice
+            fresh.append((one, row))
+    store.insert([row for one, _ in fresh for row in rows.attempt_rows(one.request)])
+    store.insert([entry for _, row in fresh for entry in rows.ledger_rows(row, created_at)])
+    store.add_rollups(rows.rollups((row, one.request.intent.at_ms) for one, row in fresh))
+    return [rows.charge_of(row, one.request.intent.at_ms) for one, row in fresh]
+
+
+def _book_late(settles: list[Settle], created_at: str) -> tuple[list[Charge], list[Settle]]:
+    """Adjust requests that had been booked as interrupted, each once."""
+    if not settles:
+        return [], []
+    ids = [UUID(bytes=settle.request_id) for settle in settles]
+    booked = {row.request_id: row for row in RequestLog.objects.filter(request_id__in=ids)}
+    adjusted = _adjusted(ids)
+    charges: list[Charge] = []
+    entries: list[LedgerRow] = []
+    orphans: list[Settle] = []
+    for request_id, settle in zip(ids, settles, strict=True):
+        row = booked.get(request_id)
+        if row is None:
+            orphans.append(settle)
+            continue
+        was_interrupted = row.outcome == RequestLog.Outcome.INTERRUPTED
+        if not was_interrupted or settle.outcome == "interrupted" or request_id in adjusted:
+            continue
+        adjusted.add(request_id)
+        delta = settle.charged_nano - row.charged_nano
+        entries += late_entries(
+            _parties(row),
+            cost_delta=settle.cost_nano - row.cost_nano,
+            charged_delta=delta,
+            created_at=created_at,
+            reason=LATE_REASON,
+        )
+        at_s = int(row.started_at.timestamp())
+        charges.append(Charge(row.team_id, row.client_id, row.key_id, at_s, delta))
+    store.insert(entries)
+    return charges, orphans
+
+
+def _adjusted(ids: Iterable[UUID]) -> set[UUID]:
+    entries = LedgerEntry.objects.filter(request_id__in=list(ids), number=LATE_SETTLEMENT)
+    return set(entries.values_list("request_id", flat=True))
+
+
+def _parties(row: RequestLog) -> Parties:
+    return Parties(
+        row.request_id.hex,
+        row.client_id,
+        row.team_id,
+        row.key_id,
+        row.provider_name,
+        as_text(row.started_at),
+    )
+
+
+def _keep_open(batch: Batch, journal_id: str) -> None:
+    """Requests that are still open move to the database, since their segment goes away."""
+    done = [
+        UUID(bytes=one.request.intent.request_id) for one in batch.closed if one.request.is_stored
+    ]
+    if done:
+        OpenIntent.objects.filter(request_id__in=done).delete()
+    OpenIntent.objects.bulk_create(
+        [
+            OpenIntent(
+                request_id=UUID(bytes=request.intent.request_id),
+                owner=stored_owner(journal_id, request.owner),
+                record=request.to_bytes(),
+            )
+            for request in batch.to_store
+        ],
+        update_conflicts=True,
+        unique_fields=["request_id"],
+        update_fields=["owner", "record"],
+    )
+
+
+def stored_owner(journal_id: str, owner: str) -> str:
+    """How OpenIntent names an owner: machines share the table, not the journal folder."""
+    return f"{journal_id}/{owner}"
+
+
+def _move_cursors(segments: list[Progressed], now: datetime) -> None:
+    JournalCursor.objects.bulk_create(
+        [
+            JournalCursor(
+                segment=segment.path.name,
+                offset=segment.offset,
+                is_finished=segment.is_finished,
+                torn_bytes=min(segment.torn_bytes, 2**31 - 1),
+                bad_records=segment.bad_records,
+                updated_at=now,
+            )
+            for segment in segments
+        ],
+        update_conflicts=True,
+        unique_fields=["segment"],
+        update_fields=["offset", "is_finished", "torn_bytes", "bad_records", "updated_at"],
+    )

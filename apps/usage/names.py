@@ -1,0 +1,68 @@
+"""Names of what a row refers to, looked up by the batch and remembered for half a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from apps.accounts.models import ApiKey, Client, Team
+from apps.providers.models import Deployment
+from apps.usage.open_requests import Closed
+from chatvault.lib import clock
+
+KEEP_S: Final = 30.0
+
+
+class Names:
+    """Empty for what no longer exists: the row keeps the id."""
+
+    def __init__(self) -> None:
+        self._forget_at = 0.0
+        self._forget()
+
+    def load(self, batch: Iterable[Closed]) -> None:
+        """Look up what a batch needs and is not known yet; four queries at most."""
+        if clock.monotonic() >= self._forget_at:
+            self._forget()
+        intents = [closed.request.intent for closed in batch]
+        deployments = {closed.settle.deployment_id for closed in batch}
+        self._load_names(Team, self._teams, {intent.team_id for intent in intents})
+        self._load_names(Client, self._clients, {intent.client_id for intent in intents})
+        self._load_names(ApiKey, self._keys, {intent.key_id for intent in intents})
+        self._load_deployments(deployments - self._deployments.keys() - {0})
+
+    def team(self, pk: int) -> str:
+        return self._teams.get(pk, "")
+
+    def client(self, pk: int) -> str:
+        return self._clients.get(pk, "")
+
+    def key(self, pk: int) -> str:
+        return self._keys.get(pk, "")
+
+    def deployment(self, pk: int) -> tuple[str, str]:
+        """The names of a deployment and of its provider."""
+        return self._deployments.get(pk, ("", ""))
+
+    def _forget(self) -> None:
+        self._forget_at = clock.monotonic() + KEEP_S
+        self._teams: dict[int, str] = {}
+        self._clients: dict[int, str] = {}
+        self._keys: dict[int, str] = {}
+        self._deployments: dict[int, tuple[str, str]] = {}
+
+    def _load_names(
+        self, model: type[Team | Client | ApiKey], known: dict[int, str], wanted: set[int]
+    ) -> None:
+        missing = wanted - known.keys()
+        if missing:
+            known.update(dict.fromkeys(missing, ""))
+            found = model._default_manager.filter(pk__in=missing)
+            known.update(found.values_list("pk", "name"))
+
+    def _load_deployments(self, missing: set[int]) -> None:
+        if missing:
+            self._deployments.update(dict.fromkeys(missing, ("", "")))
+            found = Deployment.objects.filter(pk__in=missing)
+            for pk, name, provider in found.values_list("pk", "name", "provider__name"):
+                self._deployments[pk] = (name, provider)

@@ -1,0 +1,77 @@
+"""What becomes of requests whose process died: they are settled by what the journal knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from apps.billing import models
+from apps.billing.pricing import Bill, Price, Terms, bill
+from apps.providers.adapters.contract import Usage
+from apps.usage.open_requests import Closed, OpenRequest
+from apps.usage.records import AttemptStart, Settle
+
+ERROR_CODE = "interrupted"
+
+
+def interrupted(requests: Iterable[OpenRequest]) -> list[Closed]:
+    """Settle requests that nobody will settle any more.
+
+    No attempt was begun: nothing was sent, nothing is owed. The last attempt was answered with
+    an error: nothing is owed either. Otherwise the estimated prompt and the output by the last
+    progress mark are charged at the price of the last attempt.
+    """
+    requests = list(requests)
+    prices = _prices({start.price_id for start in map(_last_start, requests) if start})
+    return [Closed(request, _settle(request, prices)) for request in requests]
+
+
+def _settle(request: OpenRequest, prices: dict[int, Price]) -> Settle:
+    intent, start = request.intent, _last_start(request)
+    usage, amounts = Usage(), Bill(0, 0)
+    if start is not None and not _was_refused(request, start):
+        usage = Usage(input_tokens=intent.prompt_tokens, output_tokens=request.output_tokens)
+        if price := prices.get(start.price_id):
+            amounts = bill(usage, price, Terms(intent.tier_id, intent.markup_ppm))
+    return Settle(
+        request_id=intent.request_id,
+        at_ms=intent.at_ms,
+        outcome="interrupted",
+        http_status=0,
+        error_code=ERROR_CODE,
+        deployment_id=start.deployment_id if start else 0,
+        price_id=start.price_id if start else 0,
+        usage=usage,
+        usage_source="none" if usage == Usage() else "estimated",
+        cost_nano=amounts.cost_nano,
+        charged_nano=amounts.charged_nano,
+        latency_ms=0,
+        attempts=len(request.starts),
+    )
+
+
+def _last_start(request: OpenRequest) -> AttemptStart | None:
+    return request.starts[max(request.starts)] if request.starts else None
+
+
+def _was_refused(request: OpenRequest, start: AttemptStart) -> bool:
+    end = request.ends.get(start.number)
+    return end is not None and end.http_status >= 400
+
+
+def _prices(ids: set[int]) -> dict[int, Price]:
+    return {
+        row.pk: Price(
+            id=row.pk,
+            model=row.model,
+            input=row.input_nano,
+            output=row.output_nano,
+            cached_input=row.cached_input_nano,
+            cache_write=row.cache_write_nano,
+            cache_write_1h=row.cache_write_1h_nano,
+            reasoning=row.reasoning_nano,
+            audio_input=row.audio_input_nano,
+            audio_output=row.audio_output_nano,
+            per_request=row.per_request_nano,
+        )
+        for row in models.Price.objects.filter(pk__in=ids - {0})
+    }

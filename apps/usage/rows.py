@@ -1,0 +1,232 @@
+"""What one settled request becomes in the database: plain rows, ready to be inserted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+import msgspec
+
+from apps.billing.budget_windows import Charge
+from apps.billing.ledger import LedgerRow, Parties, as_text, charge_entries
+from apps.billing.pricing import MAX_TOKENS, valid_usage
+from apps.providers.adapters.contract import Usage
+from apps.usage.names import Names
+from apps.usage.open_requests import Closed, OpenRequest
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR_MS: Final = 3_600_000
+
+
+class RequestRow(msgspec.Struct, frozen=True):
+    """A row of RequestLog: fields are its columns, times are text in UTC."""
+
+    request_id: str
+    started_at: str
+    team_id: int
+    client_id: int
+    key_id: int
+    team_name: str
+    client_name: str
+    key_name: str
+    alias: str
+    deployment_id: int | None
+    deployment_name: str
+    provider_name: str
+    operation: str
+    is_stream: bool
+    outcome: str
+    http_status: int
+    error_code: str
+    usage_source: str
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    cache_write_1h_tokens: int
+    reasoning_tokens: int
+    audio_input_tokens: int
+    audio_output_tokens: int
+    cost_nano: int
+    charged_nano: int
+    upper_bound_nano: int | None
+    price_id: int | None
+    tier_id: int | None
+    revision: int
+    latency_ms: int | None
+    first_token_ms: int | None
+    attempts: int
+
+
+class AttemptRow(msgspec.Struct, frozen=True):
+    """A row of Attempt."""
+
+    request_id: str
+    number: int
+    deployment_id: int
+    started_at: str
+    duration_ms: int | None
+    http_status: int | None
+    error_code: str
+
+
+class RollupKey(NamedTuple):
+    """What reports group by."""
+
+    hour: str
+    team_id: int
+    client_id: int
+    key_id: int
+    alias: str
+    deployment_id: int
+
+
+class RollupSums(msgspec.Struct):
+    """Sums of a HourlyRollup, in the order of its columns."""
+
+    requests: int = 0
+    errors: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nano: int = 0
+    charged_nano: int = 0
+    latency_ms_sum: int = 0
+    first_token_ms_sum: int = 0
+    first_token_count: int = 0
+
+    def add(self, row: RequestRow) -> None:
+        self.requests += 1
+        self.errors += row.outcome in ("error", "interrupted")
+        self.input_tokens += row.input_tokens
+        self.output_tokens += row.output_tokens
+        self.cached_input_tokens += row.cached_input_tokens
+        self.reasoning_tokens += row.reasoning_tokens
+        self.cost_nano += row.cost_nano
+        self.charged_nano += row.charged_nano
+        self.latency_ms_sum += row.latency_ms or 0
+        if row.first_token_ms is not None:
+            self.first_token_ms_sum += row.first_token_ms
+            self.first_token_count += 1
+
+
+def text_of(at_ms: int) -> str:
+    """An instant as the databases compare it."""
+    return as_text(_EPOCH + timedelta(milliseconds=at_ms))
+
+
+def request_row(closed: Closed, names: Names) -> RequestRow:
+    intent, settle = closed.request.intent, closed.settle
+    usage = settle.usage if valid_usage(settle.usage) else _clamped(settle.usage)
+    deployment_name, provider_name = names.deployment(settle.deployment_id)
+    is_interrupted = settle.outcome == "interrupted"
+    return RequestRow(
+        request_id=intent.request_id.hex(),
+        started_at=text_of(intent.at_ms),
+        team_id=intent.team_id,
+        client_id=intent.client_id,
+        key_id=intent.key_id,
+        team_name=names.team(intent.team_id),
+        client_name=names.client(intent.client_id),
+        key_name=names.key(intent.key_id),
+        alias=intent.alias,
+        deployment_id=settle.deployment_id or None,
+        deployment_name=deployment_name,
+        provider_name=provider_name,
+        operation=intent.operation,
+        is_stream=intent.stream,
+        outcome=settle.outcome,
+        http_status=settle.http_status,
+        error_code=settle.error_code,
+        usage_source=settle.usage_source,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        audio_input_tokens=usage.audio_input_tokens,
+        audio_output_tokens=usage.audio_output_tokens,
+        cost_nano=settle.cost_nano,
+        charged_nano=settle.charged_nano,
+        upper_bound_nano=intent.reserved_nano if is_interrupted else None,
+        price_id=settle.price_id or None,
+        tier_id=intent.tier_id or None,
+        revision=intent.revision,
+        latency_ms=None if is_interrupted else settle.latency_ms,
+        first_token_ms=settle.first_token_ms if settle.first_token_ms >= 0 else None,
+        attempts=settle.attempts,
+    )
+
+
+def attempt_rows(request: OpenRequest) -> list[AttemptRow]:
+    request_id = request.intent.request_id.hex()
+    rows = []
+    for number, start in request.starts.items():
+        end = request.ends.get(number)
+        rows.append(
+            AttemptRow(
+                request_id=request_id,
+                number=number,
+                deployment_id=start.deployment_id,
+                started_at=text_of(start.at_ms),
+                duration_ms=_duration(start.at_ms, end.at_ms) if end else None,
+                http_status=(end.http_status or None) if end else None,
+                error_code=end.error_code if end else "",
+            )
+        )
+    return rows
+
+
+def parties_of(row: RequestRow) -> Parties:
+    return Parties(
+        row.request_id,
+        row.client_id,
+        row.team_id,
+        row.key_id,
+        row.provider_name,
+        row.started_at,
+    )
+
+
+def ledger_rows(row: RequestRow, created_at: str) -> list[LedgerRow]:
+    return charge_entries(
+        parties_of(row),
+        cost_nano=row.cost_nano,
+        charged_nano=row.charged_nano,
+        created_at=created_at,
+    )
+
+
+def charge_of(row: RequestRow, at_ms: int) -> Charge:
+    return Charge(row.team_id, row.client_id, row.key_id, at_ms // 1000, row.charged_nano)
+
+
+def rollups(rows: Iterable[tuple[RequestRow, int]]) -> dict[RollupKey, RollupSums]:
+    """Sums by hour and group of rows with the milliseconds they began at."""
+    sums: dict[RollupKey, RollupSums] = {}
+    hours: dict[int, str] = {}
+    for row, at_ms in rows:
+        hour_ms = at_ms - at_ms % _HOUR_MS
+        hour = hours.get(hour_ms) or hours.setdefault(hour_ms, text_of(hour_ms))
+        key = RollupKey(
+            hour, row.team_id, row.client_id, row.key_id, row.alias, row.deployment_id or 0
+        )
+        found = sums.get(key)
+        if found is None:
+            found = sums[key] = RollupSums()
+        found.add(row)
+    return sums
+
+
+def _duration(start_ms: int, end_ms: int) -> int:
+    """Never negative, also when the clock was set back in between."""
+    return min(max(end_ms - start_ms, 0), 2**31 - 1)
+
+
+def _clamped(usage: Usage) -> Usage:
+    """Counts that no provider can mean, brought into the bounds of their columns."""
+    counts = msgspec.structs.astuple(usage)
+    return Usage(*(min(max(count, 0), MAX_TOKENS) for count in counts))
