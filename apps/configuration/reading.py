@@ -31,7 +31,7 @@ def read(document: Any, work: Work) -> Items:
         for name, section in sections.items()
         if name in document
     }
-    _check_references(items, work)
+    _check_references(document, items, work)
     for name, section_items in items.items():
         _check_items(sections[name], section_items, None, work)
     return items
@@ -110,23 +110,30 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"There are: {', '.join(names[:12])}{' …' if len(names) > 12 else ''}."
 
 
-def _check_references(items: Items, work: Work) -> None:
-    named = {
-        name: {str(item.values["name"]) for item in section_items if "name" in item.values}
-        for name, section_items in items.items()
-    }
+def _check_references(document: Mapping[Any, Any], items: Items, work: Work) -> None:
+    named = {name: _names_in(document[name]) for name in items}
     for name, section_items in items.items():
         for item in section_items:
             _check_item_references(registry.get(name), item, named, work)
 
 
+def _names_in(section: Any) -> set[str] | None:
+    """What a section names, right or wrong otherwise; None when nobody can tell."""
+    if isinstance(section, Mapping):
+        return None
+    try:
+        return {str(item["name"]) for item in section or ()}
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def _check_item_references(
-    collection: Collection, item: Item, named: dict[str, set[str]], work: Work
+    collection: Collection, item: Item, named: dict[str, set[str] | None], work: Work
 ) -> None:
     for field in collection.fields:
         for to, name in field.references(item.values.get(field.name, field.default)):
             in_document = named.get(to, set())
-            if name in in_document:
+            if in_document is None or name in in_document:
                 continue
             known = in_document if work.prunes(to) else in_document | work.names(to)
             if name not in known:
