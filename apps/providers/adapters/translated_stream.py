@@ -106,7 +106,7 @@ class TranslatedStream:
         self._saw_event = True
         try:
             told = _decode(payload)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             raise UpstreamInvalid from None
         self.take(sse.event_of(block).decode("utf-8", "replace"), told)
 
@@ -117,6 +117,6 @@ class TranslatedStream:
         payload = sse.payload_of(rest)
         try:
             told = _decode(payload or b"")
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return
         self.take(sse.event_of(rest).decode("utf-8", "replace"), told)

@@ -181,8 +181,8 @@ def _tool(message: Object, where: str) -> list[Object]:
 
 
 def safe_id(made: str) -> str:
-    """An id of another provider's call, in the characters that are allowed here."""
-    return _NOT_IN_IDS.sub("_", made)
+    """An id of another provider's call, less what that carries in it, in allowed characters."""
+    return _NOT_IN_IDS.sub("_", made.partition("__thought__")[0])
 
 
 _TURNS = {"user": _user, "assistant": _assistant, "tool": _tool}

@@ -18,6 +18,7 @@ FINISH_REASONS = {
     "stop_sequence": "stop",
     "pause_turn": "stop",
     "max_tokens": "length",
+    "compaction": "length",
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
     "refusal": "content_filter",
@@ -39,7 +40,7 @@ def read_answer(call: Call, body: bytes) -> Answer:
     """Raises UpstreamInvalid for a 200 that is no answer, UpstreamRefused for an error in it."""
     try:
         message = _decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise _why_invalid(body) from None
     said = _said(message)
     return answer(call, message.id, message.model, [said], read_usage(message.usage))
@@ -48,7 +49,7 @@ def read_answer(call: Call, body: bytes) -> Answer:
 def _why_invalid(body: bytes) -> Exception:
     try:
         told = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return UpstreamInvalid()
     if isinstance(told, dict) and isinstance(told.get("error"), dict):
         return event_refusal(told["error"])

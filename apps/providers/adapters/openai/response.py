@@ -27,7 +27,7 @@ def read_answer(call: Call, body: bytes) -> Answer:
     """Raises UpstreamInvalid for a 200 that is no answer, UpstreamRefused for an error in it."""
     try:
         answer = _decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise UpstreamInvalid from None
     results = answer.data if call.operation == "embeddings" else answer.choices
     if bytes(results)[:1] != b"[":
@@ -39,7 +39,7 @@ def read_answer(call: Call, body: bytes) -> Answer:
         return Answer(body, usage)
     try:
         return Answer(body, None, _text_bytes(_decode_any(results)))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise UpstreamInvalid from None
 
 

@@ -210,7 +210,7 @@ class PassThrough:
             event = _decode_event(payload)
             has_choices = bytes(event.choices)[:1] == b"["
             choices = _decode_choices(event.choices) if has_choices else []
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             raise UpstreamInvalid from None
         self.usage = later(self.usage, read_usage(event.usage))
         self._check_error(block, event, payload)
@@ -266,7 +266,7 @@ def _not_a_stream(body: bytes) -> UpstreamError:
     """A whole JSON answer where a stream was asked for: an error object, or nothing usable."""
     try:
         error = bytes(_decode_event(body).error)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return UpstreamInvalid()
     return in_band_refusal(error) if error[:1] == b"{" else UpstreamInvalid()
 
@@ -274,7 +274,7 @@ def _not_a_stream(body: bytes) -> UpstreamError:
 def _is_json(payload: bytes) -> bool:
     try:
         _decode_event(payload)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True
 
@@ -291,6 +291,6 @@ def _without_usage(payload: bytes, value: bytes) -> bytes:
         try:
             if {k: bytes(v) for k, v in _decode_members(cut).items()} == members:
                 return cut
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             continue
     return msgspec.json.encode({k: msgspec.Raw(v) for k, v in members.items()})

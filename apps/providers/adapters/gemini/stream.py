@@ -1,0 +1,81 @@
+"""Gemini's stream (each event a partial answer) as OpenAI's chunks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from apps.providers.adapters.contract import Call, Endpoint
+from apps.providers.adapters.counts import later
+from apps.providers.adapters.gemini.error import event_refusal
+from apps.providers.adapters.gemini.response import (
+    Candidate,
+    Generated,
+    call_in,
+    finish_reason,
+    parts_of,
+)
+from apps.providers.adapters.gemini.usage import read_usage
+from apps.providers.adapters.translated_stream import TranslatedStream
+from chatvault.lib.errors import UpstreamInvalid
+
+
+def open_stream(call: Call, endpoint: Endpoint) -> GeminiStream:
+    return GeminiStream(call, endpoint.model)
+
+
+class GeminiStream(TranslatedStream):
+    """The StreamReader of this family; see the contract."""
+
+    def __init__(self, call: Call, model: str) -> None:
+        super().__init__(call, model)
+        self._is_first = True
+        self._calls: dict[int, int] = {}  # how many, by candidate
+        self._roles: set[int] = set()
+
+    def take(self, event: str, payload: dict[str, Any]) -> None:
+        try:
+            told = msgspec.convert(payload, Generated)
+        except msgspec.ValidationError:
+            raise UpstreamInvalid from None
+        if told.error is not None:
+            raise event_refusal(told.error)
+        if self._is_first:
+            self._is_first = False
+            self.answer_id = told.response_id or self.answer_id
+            self.model = told.model_version or self.model
+        self.usage = later(self.usage, read_usage(told.usage_metadata))
+        for candidate in told.candidates or []:
+            self._take_candidate(candidate)
+        if not told.candidates and told.is_blocked:
+            self._open(0)
+            self.is_complete = True
+            self.emit({}, "content_filter")
+
+    def _take_candidate(self, candidate: Candidate) -> None:
+        index = candidate.index
+        self._open(index)
+        for part in parts_of(candidate):
+            text = part.get("text")
+            if isinstance(text, str) and text:
+                name = "reasoning_content" if part.get("thought") is True else "content"
+                self.emit({name: text}, index=index, text=text)
+            elif "functionCall" in part:
+                self._emit_call(part, index)
+        if candidate.finish_reason is not None:
+            self.is_complete = True
+            has_calls = self._calls.get(index, 0) > 0
+            self.emit({}, finish_reason(candidate.finish_reason, has_calls), index=index)
+
+    def _open(self, index: int) -> None:
+        if index not in self._roles:
+            self._roles.add(index)
+            self.emit({"role": "assistant", "content": ""}, index=index)
+
+    def _emit_call(self, part: dict[str, Any], index: int) -> None:
+        position = self._calls.get(index, 0)
+        self._calls[index] = position + 1
+        made = call_in(part, self.answer_id, index, position)
+        arguments = made["function"]["arguments"]
+        self.emit({"tool_calls": [{"index": position, **made}]}, index=index, text=arguments)
