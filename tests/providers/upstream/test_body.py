@@ -15,9 +15,9 @@ from tests.providers.upstream.server import PATIENT, Exchange, Server, raw, unti
 TEXT = b"data: " + bytes(range(256)) * 100
 _raw_deflate = zlib.compressobj(wbits=-15)
 PACKED = {
-    "gzip": gzip.compress(TEXT),
-    "x-gzip": gzip.compress(TEXT),
-    "GZIP ": gzip.compress(TEXT[:999]) + gzip.compress(TEXT[999:]),
+    "gzip": gzip.compress(TEXT, mtime=0),
+    "x-gzip": gzip.compress(TEXT, mtime=0),
+    "GZIP ": gzip.compress(TEXT[:999], mtime=0) + gzip.compress(TEXT[999:], mtime=0),
     "deflate": zlib.compress(TEXT),
     "Deflate": _raw_deflate.compress(TEXT) + _raw_deflate.flush(),
     "identity": TEXT,
@@ -91,15 +91,20 @@ async def test_a_bomb_ends_at_the_cap(
         await response.read()
 
 
-@pytest.mark.parametrize(
-    "data",
-    [PACKED["gzip"][:-9], PACKED["gzip"][:5], b"not gzip at all", PACKED["gzip"] + b"junk",
-     PACKED["gzip"][:30] + b"\xff" * 30],
-)  # fmt: skip
+DAMAGED = {
+    "cut at the end": PACKED["gzip"][:-9],
+    "cut in the header": PACKED["gzip"][:5],
+    "not packed": b"not gzip at all",
+    "with a tail": PACKED["gzip"] + b"junk",
+    "overwritten": PACKED["gzip"][:30] + b"\xff" * 30,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
 async def test_damaged_and_cut_packing_is_broken(
-    server: Server, small_pool: UpstreamPool, data: bytes
+    server: Server, small_pool: UpstreamPool, damage: str
 ) -> None:
-    server.script = raw(packed("gzip", data))
+    server.script = raw(packed("gzip", DAMAGED[damage]))
     response = await small_pool.send(server.request(), PATIENT)
     with pytest.raises(UpstreamBroken):
         await response.read()
