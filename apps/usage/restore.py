@@ -1,0 +1,195 @@
+"""What budgets have spent by the database and the journals together.
+
+A gateway that keeps its limits in memory asks for it when it starts and when a budget is new.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.db import connection, transaction
+
+from apps.billing import budget_windows
+from apps.billing.budget_windows import Charge, Window
+from apps.billing.limits import BudgetState
+from apps.billing.models import BudgetWindow
+from apps.usage.batch import stored_owner
+from apps.usage.ingest import journal_id
+from apps.usage.models import JournalCursor, OpenIntent, RequestLog
+from apps.usage.open_requests import Closed, OpenRequest, OpenRequests
+from apps.usage.reader import SegmentReader
+from apps.usage.segments import has_writer, list_segments, owner_of
+from chatvault.lib import clock
+
+
+class _Books(msgspec.Struct):
+    """What the database says at one instant."""
+
+    settled: dict[Window, int]
+    offsets: dict[str, int]  # by segment
+    stored: list[tuple[str, bytes]]  # owner and records of open requests
+
+
+def budget_state(
+    budget_ids: Iterable[int] | None = None, *, directory: Path | None = None
+) -> list[BudgetState]:
+    """The current window of every budget, or of these.
+
+    Counts what is settled in the database, what is settled in the journals and not in the
+    database yet, and requests that a dead process left open, at the most they can cost.
+    """
+    directory = directory or settings.CHATVAULT.journal_dir
+    wanted = list(budget_ids) if budget_ids is not None else None
+    found = None
+    while found is None:
+        found = _look(wanted, directory)
+    books, charges = found
+    spent = dict(books.settled)
+    windows = _by_scope(spent)
+    for charge in charges:
+        for window in _windows_of(windows, charge):
+            spent[window] += charge.nano_usd
+    return [
+        BudgetState(window.scope.budget_id, window.start_s, nano_usd)
+        for window, nano_usd in spent.items()
+    ]
+
+
+@contextmanager
+def one_view() -> Iterator[None]:
+    """All reads inside see the database at one instant, and no writer waits for them."""
+    if connection.in_atomic_block:  # the caller's transaction decides
+        yield
+    elif connection.vendor == "sqlite":
+        connection.ensure_connection()
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN DEFERRED")
+            try:
+                yield
+            finally:
+                cursor.execute("ROLLBACK")
+    else:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield
+
+
+def _look(budget_ids: list[int] | None, directory: Path) -> tuple[_Books, list[Charge]] | None:
+    """One try; None: a segment came or went meanwhile.
+
+    Files are opened before the database is read, so that what ingest ships and removes in
+    between is still readable.
+    """
+    paths = list_segments(directory)
+    with ExitStack() as files:
+        readers = []
+        for path in paths:
+            try:
+                reader = SegmentReader(path)
+            except FileNotFoundError:
+                return None
+            files.callback(reader.close)
+            readers.append(reader)
+        with one_view():
+            books = _read_books(budget_ids, [path.name for path in paths], directory)
+            if not set(list_segments(directory)) <= set(paths):
+                return None
+            return books, _without_booked(_unshipped(readers, books, directory))
+
+
+def _read_books(budget_ids: list[int] | None, names: list[str], directory: Path) -> _Books:
+    at_s = int(clock.wall_s())
+    prefix = stored_owner(journal_id(directory), "") if directory.is_dir() else None
+    windows = [
+        budget_windows.window_of(scope, at_s) for scope in budget_windows.scopes_of(budget_ids)
+    ]
+    sums = {
+        (budget_id, starts_at): settled
+        for budget_id, starts_at, settled in BudgetWindow.objects.filter(
+            budget_id__in=[window.scope.budget_id for window in windows],
+            starts_at__in={budget_windows.instant(window.start_s) for window in windows},
+        ).values_list("budget_id", "starts_at", "settled_nano")
+    }
+    cursors = JournalCursor.objects.filter(segment__in=names)
+    stored = OpenIntent.objects.filter(owner__startswith=prefix) if prefix else []
+    return _Books(
+        settled={window: _settled(window, sums) for window in windows},
+        offsets=dict(cursors.values_list("segment", "offset")),
+        stored=[(one.owner.removeprefix(prefix or ""), bytes(one.record)) for one in stored],
+    )
+
+
+def _settled(window: Window, sums: dict[tuple[int, datetime], int]) -> int:
+    known = sums.get((window.scope.budget_id, budget_windows.instant(window.start_s)))
+    return budget_windows.spent(window) if known is None else known
+
+
+def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> dict[bytes, Charge]:
+    requests = OpenRequests()
+    for owner, data in books.stored:
+        requests.restore(owner, data)
+    charges: dict[bytes, Charge] = {}
+    for reader in readers:
+        name = reader.path.name
+        shipped = books.offsets.get(name, 0)
+        before = 0
+        for record in reader.records(is_final=True):
+            known = requests.apply(record, owner_of(name))
+            if type(known) is Closed and before >= shipped:
+                intent = known.request.intent
+                charges[intent.request_id] = _charge(known.request, known.settle.charged_nano)
+            before = reader.offset
+    newest = {owner_of(reader.path.name): reader.path for reader in readers}
+    for owner in requests.owners():
+        if owner in newest and has_writer(directory, newest[owner]):
+            continue
+        for request in requests.of_owner(owner):
+            if request.starts:
+                reserved = _charge(request, request.intent.reserved_nano)
+                charges[request.intent.request_id] = reserved
+    return _without_booked(charges)
+    return charges
+
+
+def _without_booked(charges: dict[bytes, Charge]) -> list[Charge]:
+    """A cursor that was set back, or a file that lost its end, shows requests again that have
+    their row; what they cost is in the sums already."""
+    booked: set[UUID] = set()
+    ids = [UUID(bytes=request_id) for request_id in charges]
+    for at in range(0, len(ids), 1000):
+        rows = RequestLog.objects.filter(request_id__in=ids[at : at + 1000])
+        booked.update(rows.values_list("request_id", flat=True))
+    return [
+        charge for request_id, charge in charges.items() if UUID(bytes=request_id) not in booked
+    ]
+
+
+def _charge(request: OpenRequest, nano_usd: int) -> Charge:
+    intent = request.intent
+    at_s = intent.at_ms // 1000
+    return Charge(intent.team_id, intent.client_id, intent.key_id, at_s, nano_usd)
+
+
+def _by_scope(windows: Iterable[Window]) -> dict[tuple[str, int], list[Window]]:
+    found: dict[tuple[str, int], list[Window]] = defaultdict(list)
+    for window in windows:
+        for kind in ("team", "client", "key"):
+            owner_id = getattr(window.scope, f"{kind}_id")
+            if owner_id is not None:
+                found[kind, owner_id].append(window)
+    return found
+
+
+def _windows_of(windows: dict[tuple[str, int], list[Window]], charge: Charge) -> Iterator[Window]:
+    scopes = (("team", charge.team_id), ("client", charge.client_id), ("key", charge.key_id))
+    for scope in scopes:
+        for window in windows.get(scope, ()):
+            if window.start_s <= charge.at_s < window.end_s:
+                yield window
