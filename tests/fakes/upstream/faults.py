@@ -4,6 +4,7 @@ FAULTS lists every name; README.md beside this file says what each does.
 """
 
 import gzip
+import itertools
 import json
 import re
 import zlib
@@ -13,7 +14,7 @@ from dataclasses import replace
 from tests.fakes.upstream.answers import Answer, Event, Failure, Gate, Usage, UsageMode
 from tests.fakes.upstream.replies import Cut, Hold, Reply, Step, Wait, held, of_bytes, paced
 
-CANARY = "canary-5b1f0c9e-upstream-secret"
+CANARY = "sk-canary5b1f0c9e7d2a4b6f8e1c"
 MB = 1_000_000
 _BLOCK = b"a" * 65_536
 
@@ -59,7 +60,7 @@ BODIES = (
 )  # fmt: skip
 BREAKS = (
     "reset", "eof", "stall-headers", "slow-headers", "reset-after", "eof-after", "ends-after",
-    "no-done", "stall-after", "trickle", "endless", "error-event", "error-event-after",
+    "no-done", "stall-after", "trickle", "endless", "loop", "error-event", "error-event-after",
     "bad-event-after",
 )  # fmt: skip
 FORMATS = (
@@ -69,6 +70,7 @@ FORMATS = (
 FAULTS = (*FAILURES, "429-retry-after", *USAGES, *BODIES, *BREAKS, *FORMATS)
 
 _MARK = "fault:"
+_LAST_WORD = re.compile(rb' [^" :]+"(?=[,}])')
 _NUMBER = re.compile(r"^(.*?)-(\d+)$")
 
 
@@ -183,8 +185,8 @@ def break_up(
             reply.steps = _until(reply.steps, count, end)
     if "no-done" in faults:
         reply.steps = (step for step in reply.steps if not _is_done(step))
-    if "endless" in faults and reply.length is None:
-        reply.steps = _endless(list(reply.steps))
+    if ("endless" in faults or "loop" in faults) and reply.length is None:
+        reply.steps = _endless(list(reply.steps), is_loop="loop" in faults)
     if "trickle" in faults:
         reply.steps = _sliced(reply.steps, 1, (faults["trickle"] or 20) / 1000)
     return reply
@@ -225,13 +227,15 @@ def _is_done(step: Step) -> bool:
     return isinstance(step, Event) and step.data.strip() == b"data: [DONE]"
 
 
-def _endless(steps: list[Step]) -> Iterator[Step]:
-    """The start of the answer, then its last token again and again."""
+def _endless(steps: list[Step], *, is_loop: bool) -> Iterator[Step]:
+    """The start of the answer, then its last token for ever: numbered, or the very same."""
     said = [step for step in steps if isinstance(step, Event) and step.tokens]
     yield from steps[: steps.index(said[-1]) + 1]
-    while True:
+    for number in itertools.count():
         yield Wait(0.001)
-        yield said[-1]
+        text = b' w%d"' % number
+        last = said[-1].data
+        yield said[-1] if is_loop else Event(_LAST_WORD.sub(text, last, count=1), 1)
 
 
 def _sliced(steps: Iterable[Step], size: int, pause_s: float) -> Iterator[Step]:
