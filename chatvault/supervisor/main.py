@@ -4,7 +4,7 @@ import gc
 import json
 import os
 import time
-from importlib import import_module
+from importlib import import_module, reload
 from pathlib import Path
 
 from chatvault.settings.core import CoreSettings
@@ -31,6 +31,7 @@ def run() -> int:
     home = home_from_environment()
     core = CoreSettings()
     state.prepare(home)
+    _take_up_made_secrets()
     address.refuse_weak_secrets(core, VaultSettings())
     listener = address.listen(core.host, core.port)
     url = address.url_of(listener)
@@ -59,6 +60,11 @@ def run() -> int:
         on_change=lambda pids: _write_pids(home / "run" / "serve.json", url, pids),
     )
     return supervisor.run()
+
+
+def _take_up_made_secrets() -> None:
+    """The settings were read on import, when a first run had not made its secrets yet."""
+    reload(import_module("chatvault.settings"))
 
 
 def _set_up_django() -> None:
