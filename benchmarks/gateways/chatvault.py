@@ -55,7 +55,7 @@ class ChatVault(Gateway):
     def __init__(self, mock_port: int, core: int) -> None:
         super().__init__(mock_port, core)
         self.home = ENV / "chatvault-home"
-        self.key = "cv_" + secrets.token_urlsafe(32)
+        self.key = secrets.token_urlsafe(32)  # given, not issued: no prefix, no checksum
         self.is_set_up = False
 
     def prepare(self) -> None:
