@@ -23,6 +23,7 @@ class Outlet(Protocol):
     """A door's way out. One `start`, any number of `write`, one `end`."""
 
     is_started: bool
+    is_direct: bool  # bytes can be pushed without a turn of the event loop
 
     async def start(self, status: int, headers: Headers) -> None: ...
     async def write(self, data: bytes) -> None:
@@ -30,6 +31,12 @@ class Outlet(Protocol):
         ...
 
     async def end(self, data: bytes) -> None: ...
+
+    def push(self, data: bytes) -> bool:
+        """`write` without waiting, where `is_direct`; True: it is full, await `drained` first."""
+        ...
+
+    async def drained(self) -> None: ...
 
     def watch(self) -> None:
         """From now on a client that hangs up cancels the running task."""

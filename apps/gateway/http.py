@@ -184,6 +184,8 @@ class AsgiOutlet:
 
     __slots__ = ("_receive", "_send", "_task", "_watcher", "is_gone", "is_started")
 
+    is_direct = False
+
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
@@ -201,6 +203,12 @@ class AsgiOutlet:
 
     async def end(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data})
+
+    def push(self, data: bytes) -> bool:
+        raise TypeError("an ASGI server is written to by awaiting")
+
+    async def drained(self) -> None:
+        return
 
     def watch(self) -> None:
         self._task = asyncio.current_task()

@@ -77,6 +77,8 @@ class LaneProtocol(HttpToolsProtocol):
 class Exchange:
     """One request and its answer on a connection: what uvicorn calls a cycle, and an outlet."""
 
+    is_direct = True
+
     __slots__ = (
         "_chunked",
         "_head",
@@ -169,16 +171,22 @@ class Exchange:
         self._head = b"".join(content)
 
     async def write(self, data: bytes) -> None:
+        if self.push(data):
+            await self._protocol.flow.drain()
+
+    def push(self, data: bytes) -> bool:
         if self.disconnected:
-            return
+            return False
         protocol = self._protocol
         if self._head:
             head, self._head = self._head, b""
             protocol.transport.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
         else:
             protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        if protocol.flow.write_paused:
-            await protocol.flow.drain()
+        return protocol.flow.write_paused
+
+    async def drained(self) -> None:
+        await self._protocol.flow.drain()
 
     async def end(self, data: bytes) -> None:
         """The last bytes. The connection is then free for its next request."""

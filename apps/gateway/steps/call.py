@@ -17,6 +17,7 @@ from apps.providers.adapters.contract import (
     UpstreamRequest,
 )
 from apps.providers.adapters.registry import get_adapter
+from apps.providers.upstream import UpstreamResponse
 from chatvault.lib.errors import NoDeployment, UpstreamError, UpstreamInvalid
 
 
@@ -69,6 +70,11 @@ class Upstream:
             self.is_ended = True
             return None
         return self.reader.feed(data)
+
+    @property
+    def source(self) -> UpstreamResponse | None:
+        """The provider's connection, where it is one of ours and can be piped from."""
+        return self._source if isinstance(self._source, UpstreamResponse) else None
 
     async def close(self) -> None:
         """Give the connection back; one with an unread answer is closed."""

@@ -16,6 +16,8 @@ from chatvault.lib.errors import BudgetExhausted, ChatVaultError, UpstreamError
 
 PROGRESS_EVERY_S = 2.0
 PROGRESS_EVERY_EVENTS = 1000
+LOOK_EVERY_EVENTS = 32
+NO_CAP = 2**63
 EVENT_HEAD = b"data: "
 
 
@@ -47,7 +49,7 @@ async def stream(
         await outlet.start(200, head)
         outlet.watch()
         await outlet.write(upstream.first)
-        await _pass_on(upstream, reader, meter, plane, outlet)
+        await _pass_on(upstream, Relay(reader, meter, plane, outlet), meter, outlet)
         tail = reader.finish()
         meter.succeed()
     except ChatVaultError as error:
@@ -60,36 +62,75 @@ async def stream(
     return tail
 
 
-async def _pass_on(
-    upstream: Upstream, reader: StreamReader, meter: Meter, plane: DataPlane, outlet: Outlet
-) -> None:
-    """The hot loop: one read, one look, one write a chunk."""
-    write, following = outlet.write, upstream.next
-    marked_at, marked_events = clock.monotonic(), 1
-    cap = meter.output_cap if meter.reserved_nano else 2**63
-    while True:
-        data = await following()
-        if data:
-            await write(data)
-        elif data is None:
-            return
-        events = reader.output_events
-        if events > cap:
-            cap = await _hold_more(meter, plane, cap)
-        if events - marked_events >= PROGRESS_EVERY_EVENTS or (
-            events & 31 == 0 and clock.monotonic() - marked_at >= PROGRESS_EVERY_S
+class CapReached(Exception):
+    """More output than was reserved: somebody has to ask for more before it goes on."""
+
+
+class Relay:
+    """The hot path of a stream: one look and one write a chunk."""
+
+    __slots__ = ("_feed", "_look_at", "_marked_at", "_marked_events", "_meter", "_push",
+                 "_reader", "cap", "plane")  # fmt: skip
+
+    def __init__(
+        self, reader: StreamReader, meter: Meter, plane: DataPlane, outlet: Outlet
+    ) -> None:
+        self._reader = reader
+        self._feed = reader.feed
+        self._push = outlet.push
+        self._meter = meter
+        self.plane = plane
+        self._marked_at = clock.monotonic()
+        self._marked_events = 1
+        self.cap = meter.output_cap if meter.reserved_nano else NO_CAP
+        self._look_at = min(LOOK_EVERY_EVENTS, self.cap)
+
+    def __call__(self, data: bytes) -> bool:
+        """Take what the provider sent. Raises what the reader raises, and CapReached."""
+        out = self._feed(data)
+        is_full = self._push(out) if out else False
+        if self._reader.output_events > self._look_at:
+            self.look()
+        return is_full
+
+    def look(self) -> None:
+        """Mark the progress now and again, and mind the cap."""
+        events = self._reader.output_events
+        now = clock.monotonic()
+        if (
+            events - self._marked_events >= PROGRESS_EVERY_EVENTS
+            or now - self._marked_at >= PROGRESS_EVERY_S
         ):
-            record_progress(meter, plane, events)
-            marked_at, marked_events = clock.monotonic(), events
+            record_progress(self._meter, self.plane, events)
+            self._marked_at, self._marked_events = now, events
+        self._look_at = min(events + LOOK_EVERY_EVENTS, self.cap)
+        if events > self.cap:
+            raise CapReached
 
 
-async def _hold_more(meter: Meter, plane: DataPlane, cap: int) -> int:
+async def _pass_on(upstream: Upstream, relay: Relay, meter: Meter, outlet: Outlet) -> None:
+    """Until the provider's clean end. Where both sides are ours, bytes are not even awaited."""
+    source = upstream.source if outlet.is_direct else None
+    while not upstream.is_ended:
+        try:
+            if source is not None:
+                await source.pipe(relay, outlet.drained)
+                return
+            data = await upstream.next()
+            if data:
+                await outlet.write(data)
+            relay.look()
+        except CapReached:
+            relay.cap = await _hold_more(meter, relay)
+
+
+async def _hold_more(meter: Meter, relay: Relay) -> int:
     """The provider passed the cap that was reserved: reserve as much again, or end the stream."""
     extra = max(1, meter.reserved_nano)
-    if not await plane.limits.extend(meter.request.id, extra):
+    if not await relay.plane.limits.extend(meter.request.id, extra):
         raise BudgetExhausted("The budget cannot cover more of this answer; it was cut off.")
     meter.reserved_nano += extra
-    return cap * 2
+    return relay.cap * 2
 
 
 def note_usage(reader: StreamReader, meter: Meter) -> None:

@@ -9,7 +9,7 @@ import httptools
 
 from apps.providers.upstream.contract import Caps, Deadlines
 from apps.providers.upstream.decode import decoder_for
-from apps.providers.upstream.response import UpstreamResponse
+from apps.providers.upstream.response import Sink, UpstreamResponse
 from chatvault.lib.errors import (
     UpstreamBroken,
     UpstreamError,
@@ -184,9 +184,26 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
             if not was_head_done:
                 self._watch(min(self.last_byte_at + self._deadlines.idle_s, self._total_at))
+            sink = response.sink
+            if sink is not None and self._hand_over(response, sink):
+                return
         waiter = response.waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+    def _hand_over(self, response: UpstreamResponse, sink: Sink) -> bool:
+        """Give the sink what arrived. False: its reader has to look at something first."""
+        if response.is_full or response.failure is not None or not response.chunks:
+            return True
+        try:
+            response.is_full = sink(response.take())
+        except Exception as failure:  # whatever it is, it belongs to the reader, not to the loop
+            response.failure = failure
+        if response.is_full and not response.is_paused:
+            response.is_paused = True
+            assert self._transport is not None
+            self._transport.pause_reading()
+        return not response.is_full and response.failure is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         response = self.exchange

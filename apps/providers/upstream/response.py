@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from apps.providers.upstream.decode import Decoder
@@ -10,6 +11,11 @@ from chatvault.lib.errors import UpstreamBroken, UpstreamError
 
 if TYPE_CHECKING:
     from apps.providers.upstream.connection import Connection
+
+Sink = Callable[[bytes], bool]
+"""Takes bytes at once and says whether it is full."""
+
+Drained = Callable[[], Awaitable[None]]
 
 
 class UpstreamResponse:
@@ -21,8 +27,8 @@ class UpstreamResponse:
     """
 
     __slots__ = (
-        "chunks", "connection", "decoder", "error", "headers", "is_complete", "is_paused",
-        "loop", "status", "waiter", "waiting",
+        "chunks", "connection", "decoder", "error", "failure", "headers", "is_complete",
+        "is_full", "is_paused", "loop", "sink", "status", "waiter", "waiting",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connection: Connection) -> None:
@@ -37,6 +43,46 @@ class UpstreamResponse:
         self.decoder: Decoder | None = None
         self.is_complete = False
         self.is_paused = False
+        self.sink: Sink | None = None
+        self.failure: Exception | None = None  # of the sink
+        self.is_full = False  # the sink wants no more for now
+
+    async def pipe(self, sink: Sink, drained: Drained) -> None:
+        """Hand the body to `sink` as it arrives, without a turn of the event loop in between.
+
+        Returns at the clean end; raises as `next_chunk` does, and what the sink raises. The body
+        may then be piped on: nothing is lost or handed over twice. When the sink says that it is
+        full, nothing is read until `drained()` has returned.
+        """
+        if self.decoder is not None:
+            while data := await self.next_chunk():
+                if sink(data):
+                    await drained()
+            return
+        self.sink = sink
+        try:
+            await self._pipe(sink, drained)
+        finally:
+            self.sink = None
+
+    async def _pipe(self, sink: Sink, drained: Drained) -> None:
+        while True:
+            if self.is_full:
+                await drained()
+                self.is_full = False
+                if self.is_paused and self.connection is not None:
+                    self.connection.resume()
+            if self.chunks:
+                self.is_full = sink(self.take())
+            elif self.failure is not None:
+                failure, self.failure = self.failure, None
+                raise failure
+            elif self.error is not None:
+                raise self.error
+            elif self.is_complete:
+                return
+            else:
+                await self.wait()
 
     async def next_chunk(self) -> bytes:
         """All bytes that arrived since the last call; b"" at the clean end of the answer.
@@ -71,11 +117,16 @@ class UpstreamResponse:
         if connection is not None:
             connection.give_up(UpstreamBroken("The answer was closed by its reader."))
 
-    def _drain(self) -> bytes:
+    def take(self) -> bytes:
+        """What has arrived and was not handed over yet."""
         chunks = self.chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
         self.waiting = 0
+        return data
+
+    def _drain(self) -> bytes:
+        data = self.take()
         if self.is_paused and self.connection is not None:
             self.connection.resume()
         return data
