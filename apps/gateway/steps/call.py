@@ -18,7 +18,13 @@ from apps.providers.adapters.contract import (
 )
 from apps.providers.adapters.registry import get_adapter
 from apps.providers.upstream import UpstreamResponse
-from chatvault.lib.errors import NoDeployment, UpstreamError, UpstreamInvalid
+from chatvault.lib.errors import (
+    NoDeployment,
+    UpstreamError,
+    UpstreamForbidden,
+    UpstreamInvalid,
+    UpstreamTimedOut,
+)
 
 
 class Upstream:
@@ -101,11 +107,13 @@ async def call(plan: list[Candidate], meter: Meter, plane: DataPlane) -> Upstrea
 def _may_retry(
     failure: UpstreamError, candidate: Candidate, meter: Meter, plane: DataPlane
 ) -> bool:
-    """The same deployment is not asked again before the time that it named itself."""
+    """The same deployment is not asked again when it said when to, was slow, or is forbidden."""
     if not failure.retryable:
         return False
-    again = meter.candidate is candidate
-    if again and ("retry-after" in failure.headers or failure.http_status == 504):
+    if meter.candidate is candidate and (
+        "retry-after" in failure.headers
+        or isinstance(failure, UpstreamTimedOut | UpstreamForbidden)
+    ):
         return False
     return plane.retries.spend()
 
