@@ -244,7 +244,7 @@ async def test_idle_windows_are_forgotten_and_busy_ones_are_not(clocked):
         await clocked.limits.extend((1).to_bytes(16, "big"), 0)
     sizes = clocked.limits.sizes()
     assert sizes["windows"] < 20
-    assert sizes["leases"] < 20
+    assert sizes["leases"] < 200  # those of the last minute, and some
     assert sizes["budgets"] < 100
     with pytest.raises(BudgetHeld):
         await clocked.reserve(ScopeLimits("team", 1, (), busy.budgets), nano=41)

@@ -172,7 +172,11 @@ class LimitsMachine(RuleBasedStateMachine):
         client = ScopeLimits(
             "client",
             1,
-            (QuotaLimit(20, "tokens", 60, 150), QuotaLimit(21, "requests", 10, 6)),
+            (
+                QuotaLimit(20, "tokens", 60, 150),
+                QuotaLimit(21, "requests", 10, 6),
+                QuotaLimit(22, "concurrency", 1, 3),
+            ),
             (BudgetLimit(21, self.amounts[21], month),),
         )
         team = ScopeLimits(

@@ -87,6 +87,13 @@ async def test_concurrency_is_freed_by_the_end_of_a_request(clocked):
     assert await clocked.admitted(scope, attempts=5) == 2
 
 
+async def test_every_scope_counts_its_own_concurrency(clocked):
+    key, team = quota("concurrency", 1, id=1), quota("concurrency", 2, id=2, kind="team")
+    other = quota("concurrency", 5, id=3)
+    assert await clocked.admitted(key, team, attempts=3) == 1
+    assert await clocked.admitted(other, team, attempts=3) == 1
+
+
 async def test_a_lease_lasts_until_its_last_second_and_not_longer(clocked):
     scope = quota("concurrency", 1)
     request_id = await clocked.reserve(scope)

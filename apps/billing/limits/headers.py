@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from apps.billing.limits.contract import Headroom
 
 
@@ -24,15 +26,17 @@ def ratelimit_headers(headroom: Headroom) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def go_duration(seconds: float) -> bytes:
-    """As Go's time.Duration prints it, in whole milliseconds: `12ms`, `1.5s`, `6m0s`, `1h0m0s`."""
-    milliseconds = -int(-seconds * 1000 // 1)
+    """As Go's time.Duration prints it, rounded up: `12ms`, `1.5s`, `6m0s`, `1h0m0s`.
+
+    To the millisecond below a minute, to the second from there on.
+    """
+    milliseconds = ceil(seconds * 1000)
     if milliseconds < 1000:
         return b"%dms" % milliseconds if milliseconds > 0 else b"0s"
-    whole, rest = divmod(milliseconds, 1000)
-    fraction = (b".%03d" % rest).rstrip(b"0") if rest else b""
-    if whole < 60:
-        return b"%d%bs" % (whole, fraction)
-    minutes, whole = divmod(whole, 60)
+    if milliseconds < 60_000:
+        whole, rest = divmod(milliseconds, 1000)
+        return (b"%d.%03d" % (whole, rest)).rstrip(b"0") + b"s" if rest else b"%ds" % whole
+    minutes, whole = divmod(ceil(milliseconds / 1000), 60)
     if minutes < 60:
-        return b"%dm%d%bs" % (minutes, whole, fraction)
-    return b"%dh%dm%d%bs" % (minutes // 60, minutes % 60, whole, fraction)
+        return b"%dm%ds" % (minutes, whole)
+    return b"%dh%dm%ds" % (minutes // 60, minutes % 60, whole)

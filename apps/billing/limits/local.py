@@ -264,6 +264,7 @@ class LocalLimits:
         if slots is None:
             forget_idle(self._leases, now_ns)
             slots = self._leases[quota.id] = Leases()
+        slots.asked_ns = now_ns
         if len(slots.ends) >= quota.ceiling:
             slots.drop_lapsed(now_ns)
         return slots

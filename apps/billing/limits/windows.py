@@ -13,6 +13,7 @@ NS = 1_000_000_000
 DAY_S = 86_400
 FOREVER_S = 1 << 40
 NEVER_NS = 1 << 62
+IDLE_NS = 60 * NS
 KEEP_NS = 40 * DAY_S * NS
 
 
@@ -108,13 +109,15 @@ class SlidingWindow:
 class Leases:
     """Slots in use by request id, each until its lease ends; oldest lease first."""
 
-    __slots__ = ("ends",)
+    __slots__ = ("asked_ns", "ends")
 
     def __init__(self) -> None:
         self.ends: dict[bytes, int] = {}
+        self.asked_ns = 0
 
     def is_idle(self, now_ns: int) -> bool:
-        return all(end <= now_ns for end in self.ends.values())
+        """Empty since a while: the moment between being asked for and being used is not idle."""
+        return now_ns > self.asked_ns + IDLE_NS and all(end <= now_ns for end in self.ends.values())
 
     def drop_lapsed(self, now_ns: int) -> None:
         while self.ends:
