@@ -241,7 +241,6 @@ class UpstreamForbidden(UpstreamError):
 
     code = "upstream_forbidden"
     default_message = "The provider's address is not one that this gateway may call."
-    retryable = False
 
 
 class UpstreamTimedOut(UpstreamError):
