@@ -89,12 +89,13 @@ def _checksum(body: str) -> str:
 
 
 class _Entry:
-    __slots__ = ("confirmed_at", "record", "stale_at")
+    __slots__ = ("confirmed_at", "is_doubted", "record", "stale_at")
 
     def __init__(self, record: KeyRecord, confirmed_at: float, stale_at: float) -> None:
         self.record = record
         self.confirmed_at = confirmed_at
         self.stale_at = stale_at
+        self.is_doubted = False
 
 
 class KeyCache:
@@ -161,12 +162,24 @@ class KeyCache:
         entry = self._known.get(key)
         if entry is not None and now < entry.confirmed_at + self._keep_s:
             self._known.move_to_end(key)
-            if now >= entry.stale_at and len(self._asked) < MAX_WAITING:
-                self._ask(key)
-            return entry.record
+            return await self._confirmed(key, entry, now)
         if self._unknown.get(key, 0.0) > now or not is_well_formed(token):
             raise Unauthenticated
         record = await asyncio.shield(self._ask(key))
+        if record is None:
+            raise Unauthenticated
+        return record
+
+    async def _confirmed(self, key: str, entry: _Entry, now: float) -> KeyRecord:
+        if now < entry.stale_at or len(self._asked) >= MAX_WAITING:
+            return entry.record
+        asked = self._ask(key)
+        if not entry.is_doubted:
+            return entry.record
+        try:
+            record = await asyncio.shield(asked)
+        except KeysUnavailable:
+            return entry.record
         if record is None:
             raise Unauthenticated
         return record
@@ -188,9 +201,11 @@ class KeyCache:
         self._asking.clear()
 
     def expire(self) -> None:
-        """Confirm every key anew at its next use; until then it is served as it is known."""
+        """Confirm every key anew before its next use; what is known serves only as long as
+        nobody can be asked."""
         for entry in self._known.values():
             entry.stale_at = 0.0
+            entry.is_doubted = True
         self._unknown.clear()
         self._asking.clear()
 

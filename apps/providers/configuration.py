@@ -79,6 +79,8 @@ class Credentials(Collection):
     def make(self, item: Item, parent: Model | None, work: Work) -> Model | None:
         assert isinstance(parent, Provider)
         secret = item.values.get("secret")
+        if work.may_wipe and (secret is None or is_mark(secret)):
+            return self._make_without(item, parent, work)
         if secret is None or is_mark(secret):
             work.problem(
                 f"{item.path}.secret",
@@ -95,6 +97,18 @@ class Credentials(Collection):
         )
         services.set_credential_secret(credential=row, secret=secret)
         return row
+
+    def _make_without(self, item: Item, provider: Provider, work: Work) -> Credential:
+        work.applied.notes.append(
+            f"The secret of {provider.name} / {item.values['name']} is gone: enter it again."
+        )
+        return Credential.objects.create(
+            provider=provider,
+            name=item.values["name"],
+            is_active=item.values.get("active", True),
+            secret="",
+            origin=services.origin_of(provider),
+        )
 
     def change(self, row: Any, item: Item, work: Work) -> list[str]:
         secret = item.values.pop("secret", None)
@@ -127,9 +141,9 @@ class Providers(Collection):
 
     def check(self, item: Item, parent: Item | None, work: Work) -> None:
         options = item.values.get("options")
-        if options and "family" in item.values:
-            if error := find_option_error(item.values["family"], options):
-                work.problem(f"{item.path}.options", _sentence(error), "See the family's options.")
+        family = item.values.get("family", "")
+        if options and family and (error := find_option_error(family, options)):
+            work.problem(f"{item.path}.options", _sentence(error), "See the family's options.")
         if base_url := item.values.get("base_url"):
             try:
                 services.origin_of(

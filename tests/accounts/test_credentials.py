@@ -289,7 +289,20 @@ async def test_an_answer_from_before_a_revocation_is_not_kept(database, time, fo
         await cache.get(token)
 
 
-async def test_expired_entries_are_served_until_they_are_confirmed(database, time):
+async def test_an_expired_entry_is_confirmed_before_it_is_served(database, time):
+    cache, token = make_cache(database, time), database.issue()
+    await cache.get(token)
+    disabled = KeyRecord(1, 1, "alice", is_active=False)
+    database.rows[digest(token, PEPPER)] = disabled
+    cache.expire()
+    assert await cache.get(token) == disabled
+    database.rows.clear()
+    cache.expire()
+    with pytest.raises(Unauthenticated):
+        await cache.get(token)
+
+
+async def test_an_expired_entry_serves_while_nobody_can_be_asked(database, time):
     cache, token = make_cache(database, time), database.issue()
     await cache.get(token)
     database.is_down = True
