@@ -6,6 +6,7 @@ gateway does not need before its first answer. `chatvault.urls` finds them in an
 
 from typing import ClassVar
 
+from django.contrib.admin import autodiscover
 from django.contrib.admin.apps import SimpleAdminConfig
 
 
@@ -16,4 +17,4 @@ class AdminConfig(SimpleAdminConfig):
     def ready(self) -> None:
         super().ready()
         if self.finds_pages_at_start:
-            self.module.autodiscover()
+            autodiscover()

@@ -7,8 +7,8 @@ from apps.providers.adapters.contract import UpstreamRequest
 from apps.providers.upstream import Deadlines, UpstreamPool
 from chatvault.lib.errors import ChatVaultError
 from chatvault.lib.http_guard import AddressGuard
+from chatvault.progress import say
 from chatvault.settings.upstream import ollama_base_url
-from chatvault.supervisor.address import say
 
 
 class _Model(msgspec.Struct):

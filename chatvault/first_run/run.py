@@ -18,7 +18,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from chatvault.first_run import document, ollama
-from chatvault.supervisor.address import say
+from chatvault.progress import say
 from chatvault.supervisor.state import write_private
 
 ADMIN = "admin"

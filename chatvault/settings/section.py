@@ -10,13 +10,12 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-
-class SettingUnreadable(Exception):
-    """A file that holds a setting cannot be read; the text says which."""
+from chatvault.home import home_from_environment
+from chatvault.refusal import Refusal
 
 
 def _split(value: object) -> object:
@@ -32,11 +31,6 @@ CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 def named(*names: str, default: Any = ..., kept: str | None = None) -> Any:
     """A field read from these variables instead of `<prefix><FIELD>`, or from `secrets/<kept>`."""
     return Field(default, json_schema_extra={"env": list(names), "kept": kept})
-
-
-def home_from_environment() -> Path:
-    """The state folder, absolute; every other place hangs off it."""
-    return Path(os.environ.get("CHATVAULT_HOME") or "var").expanduser().absolute()
 
 
 def variables_of(section: type["Section"], field_name: str) -> tuple[str, ...]:
@@ -79,7 +73,20 @@ def _content(path: Path, named_by: str) -> str:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise SettingUnreadable(f"The file of {named_by} cannot be read ({reason}).") from None
+        raise Refusal(f"The file of {named_by} cannot be read ({reason}).") from None
+
+
+def _sentences(section: type["Section"], error: ValidationError) -> list[str]:
+    # no input and no context: a value may be a secret that landed in the wrong variable
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return [f"The setting {_place(section, p['loc'])} is wrong: {p['msg']}." for p in problems]
+
+
+def _place(section: type["Section"], path: tuple[int | str, ...]) -> str:
+    name = str(path[0]) if path else ""
+    if name in section.model_fields:
+        return " or ".join(variables_of(section, name))
+    return name or section.__name__
 
 
 class Section(BaseSettings):
@@ -88,6 +95,13 @@ class Section(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
     )
+
+    def __init__(self, **values: Any) -> None:
+        """Raises Refusal, which names every wrong variable but never a value."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise Refusal("\n".join(_sentences(type(self), error))) from None
 
     @classmethod
     def settings_customise_sources(

@@ -14,7 +14,7 @@ from chatvault.settings.vault import VaultSettings
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """Every setting of ChatVault. Raises pydantic.ValidationError for a wrong value."""
+    """Every setting of ChatVault. Raises Refusal for a wrong value."""
 
     core: CoreSettings = field(default_factory=CoreSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)

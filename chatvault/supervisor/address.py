@@ -4,7 +4,6 @@ import errno
 import ipaddress
 import os
 import socket
-import sys
 
 from chatvault.refusal import Refusal
 from chatvault.settings.core import CoreSettings
@@ -62,9 +61,3 @@ def url_of(sock: socket.socket) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    sys.stdout.write(f"chatvault: {text}\n")
-    sys.stdout.flush()

@@ -9,8 +9,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.utils import DatabaseError, OperationalError
 
+from chatvault.progress import say
 from chatvault.refusal import Refusal
-from chatvault.supervisor.address import say
 
 
 def refuse_failed_checks() -> None:

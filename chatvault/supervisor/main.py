@@ -3,19 +3,18 @@
 import gc
 import json
 import os
+import socket
 import time
-from importlib import import_module, reload
+from importlib import import_module
 from pathlib import Path
 
-from chatvault.settings.core import CoreSettings
-from chatvault.settings.section import home_from_environment
-from chatvault.settings.vault import VaultSettings
-from chatvault.supervisor import address, state
-from chatvault.supervisor.address import say
+from chatvault.home import home_from_environment
+from chatvault.progress import say
+from chatvault.supervisor import state
 
 _GATEWAY_MODULES = (
     "uvicorn.lifespan.on",
-    "uvicorn.protocols.http.httptools_impl",
+    "apps.gateway.lane",
     "uvloop",
     "chatvault.asgi",
 )
@@ -29,24 +28,11 @@ def run() -> int:
     began = time.monotonic()
     os.umask(0o077)  # state is nobody else's business
     home = home_from_environment()
-    core = CoreSettings()
     state.prepare(home)
-    _take_up_made_secrets()
-    address.refuse_weak_secrets(core, VaultSettings())
-    listener = address.listen(core.host, core.port)
-    url = address.url_of(listener)
-
+    listener, url = _listen()  # reads the settings, which now find the secrets that were made
     say(f"starting; state is kept in {home}")
     _set_up_django()
-    from chatvault.supervisor import database
-
-    database.refuse_failed_checks()
-    database.migrate_when_needed()
-    from chatvault.first_run.run import first_run
-
-    first_run(home=home, url=url)
-    preload()
-    database.close()
+    _set_up_state(home, url)
 
     from chatvault.supervisor import tasks
     from chatvault.supervisor.supervise import Supervisor
@@ -62,9 +48,30 @@ def run() -> int:
     return supervisor.run()
 
 
-def _take_up_made_secrets() -> None:
-    """The settings were read on import, when a first run had not made its secrets yet."""
-    reload(import_module("chatvault.settings"))
+def _listen() -> tuple[socket.socket, str]:
+    from chatvault.settings import CHATVAULT
+    from chatvault.supervisor import address
+
+    address.refuse_weak_secrets(CHATVAULT.core, CHATVAULT.vault)
+    listener = address.listen(CHATVAULT.core.host, CHATVAULT.core.port)
+    return listener, address.url_of(listener)
+
+
+def address_of(listener: socket.socket) -> str:
+    from chatvault.supervisor.address import url_of
+
+    return url_of(listener)
+
+
+def _set_up_state(home: Path, url: str) -> None:
+    from chatvault.first_run.run import first_run
+    from chatvault.supervisor import database
+
+    database.refuse_failed_checks()
+    database.migrate_when_needed()
+    first_run(home=home, url=url)
+    preload()
+    database.close()
 
 
 def _set_up_django() -> None:

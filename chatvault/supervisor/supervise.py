@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
-from chatvault.supervisor.address import say
+from chatvault.progress import say
 from chatvault.supervisor.child import Child
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)

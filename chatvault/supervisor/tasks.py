@@ -59,7 +59,7 @@ def _serve(listener: socket.socket, ready: Ready) -> int:
     config = uvicorn.Config(
         "chatvault.asgi:application",
         loop="uvloop",
-        http="httptools",
+        http="apps.gateway.lane:LaneProtocol",
         ws="none",
         lifespan="on",
         log_config=None,
@@ -111,11 +111,12 @@ def _beat(ready: Ready) -> None:
 
 
 def _work(ready: Ready) -> int:
-    from celery.platforms import SecurityWarning
+    from celery import platforms
 
     from chatvault.celery import app
 
-    warnings.simplefilter("ignore", SecurityWarning)  # who serves is the operator's decision
+    warnings.simplefilter("ignore", platforms.SecurityWarning)  # type: ignore[attr-defined]
+    # who serves is the operator's decision
     worker = app.Worker(
         pool_cls="threads",
         concurrency=settings.CHATVAULT.celery.threads,

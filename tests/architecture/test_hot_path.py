@@ -1,0 +1,57 @@
+"""The hot path is free of ORM, REST framework, task queue and litellm."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.architecture.source import ROOT, modules
+
+HOT = (
+    "apps.gateway.http",
+    "apps.gateway.pipeline",
+    "apps.gateway.contracts",
+    "apps.gateway.plane",
+    "apps.gateway.strategies",
+    "apps.gateway.breaker",
+    "apps.gateway.snapshot.model",
+    "apps.gateway.snapshot.store",
+    "apps.gateway.snapshot.follow",
+    "apps.accounts.credentials",
+    "apps.billing.pricing",
+    "apps.billing.limits",
+    "apps.usage.journal",
+)
+HOT_FOLDERS = ("apps.gateway.steps.", "apps.providers.adapters.", "apps.providers.upstream.")
+TOO_HEAVY = ("django", "rest_framework", "celery", "litellm", "pydantic", "requests", "httpx")
+
+_IMPORT_AND_TELL = """
+import importlib, json, sys
+for name in json.loads(sys.argv[1]):
+    importlib.import_module(name)
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def _hot_modules() -> list[str]:
+    in_folders = [m.name for m in modules("apps") if f"{m.name}.".startswith(HOT_FOLDERS)]
+    return sorted({*HOT, *in_folders})
+
+
+@pytest.fixture(scope="module")
+def loaded() -> set[str]:
+    """Top-level packages that a fresh interpreter holds after importing the whole hot path."""
+    command = [sys.executable, "-c", _IMPORT_AND_TELL, json.dumps(_hot_modules())]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("package", TOO_HEAVY)
+def test_the_hot_path_does_without(package: str, loaded: set[str]) -> None:
+    assert package not in loaded
+
+
+def test_the_hot_path_is_really_loaded(loaded: set[str]) -> None:
+    assert {"apps", "msgspec", "httptools"} <= loaded
