@@ -7,6 +7,7 @@ import msgspec
 from apps.providers.adapters.anthropic.messages import split_system
 from apps.providers.adapters.anthropic.options import (
     Options,
+    default_max_tokens_of,
     read_options,
     structured_output_of,
     thinking_of,
@@ -71,7 +72,7 @@ def translate(call: Call, request: ChatRequest, model: str, options: Options) ->
         system = [*system, {"type": "text", "text": _ASK_FOR_JSON}]
     body: Object = {
         "model": model,
-        "max_tokens": output_limit(call, request) or options.default_max_tokens,
+        "max_tokens": output_limit(call, request) or default_max_tokens_of(options, model),
         "messages": turns,
     }
     if system:

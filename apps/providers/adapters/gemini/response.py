@@ -40,6 +40,7 @@ class Candidate(msgspec.Struct, rename="camel"):
     content: Content | None = None
     finish_reason: str | None = None
     index: int = 0
+    grounding_metadata: dict[str, Any] | None = None
 
 
 class Generated(msgspec.Struct, rename="camel"):
@@ -57,6 +58,17 @@ class Generated(msgspec.Struct, rename="camel"):
         """The prompt itself was refused: there are no candidates."""
         return bool(self.prompt_feedback and self.prompt_feedback.get("blockReason"))
 
+    @property
+    def has_searched(self) -> bool:
+        """Google searched the web or its maps for this answer."""
+        return any(_has_searched(candidate) for candidate in self.candidates or [])
+
+
+def _has_searched(candidate: Candidate) -> bool:
+    found = candidate.grounding_metadata or {}
+    chunks = found.get("groundingChunks") or []
+    return bool(found.get("webSearchQueries")) or any("maps" in chunk for chunk in chunks)
+
 
 _decode = msgspec.json.Decoder(Generated).decode
 
@@ -71,7 +83,7 @@ def read_answer(call: Call, body: bytes) -> Answer:
         raise UpstreamInvalid from None
     if isinstance(told.error, dict):
         raise event_refusal(told.error)
-    usage = read_usage(told.usage_metadata)
+    usage = read_usage(told.usage_metadata, has_searched=told.has_searched)
     answer_id = told.response_id or f"chatcmpl-{call.request_id}"
     said = [_said(candidate, answer_id) for candidate in told.candidates or []]
     if not said:

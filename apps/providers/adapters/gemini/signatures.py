@@ -6,12 +6,13 @@ place that survives (ai.google.dev/gemini-api/docs/thought-signatures).
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from typing import Any
 
 _MARK = "__thought__"
-# Google's documented word for "this call was not made by a model that signs".
-UNSIGNED = "skip_thought_signature_validator"
+# Google's word for "this call was not made by a model that signs", as the base64 it travels in.
+UNSIGNED = base64.b64encode(b"skip_thought_signature_validator").decode()
 
 
 def sign(call_id: str, signature: Any) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from apps.providers.adapters.contract import Call, Endpoint
-from apps.providers.adapters.counts import later
 from apps.providers.adapters.gemini.error import event_refusal
 from apps.providers.adapters.gemini.response import (
     Candidate,
@@ -33,6 +32,7 @@ class GeminiStream(TranslatedStream):
         self._is_first = True
         self._calls: dict[int, int] = {}  # how many, by candidate
         self._roles: set[int] = set()
+        self._has_searched = False
 
     def take(self, event: str, payload: dict[str, Any]) -> None:
         try:
@@ -45,7 +45,12 @@ class GeminiStream(TranslatedStream):
             self._is_first = False
             self.answer_id = told.response_id or self.answer_id
             self.model = told.model_version or self.model
-        self.usage = later(self.usage, read_usage(told.usage_metadata))
+        self._has_searched = self._has_searched or told.has_searched
+        usage = read_usage(told.usage_metadata, has_searched=self._has_searched)
+        # The prompt's count is corrected in the end, downwards too; the output only grows.
+        known = self.usage.output_tokens if self.usage else 0
+        if usage is not None and usage.output_tokens >= known:
+            self.usage = usage
         for candidate in told.candidates or []:
             self._take_candidate(candidate)
         if not told.candidates and told.is_blocked:

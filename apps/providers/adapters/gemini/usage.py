@@ -26,10 +26,11 @@ class _Metadata(msgspec.Struct, rename="camel"):
     candidates_tokens_details: list[_Share] = []
 
 
-def read_usage(told: Any) -> Usage | None:
+def read_usage(told: Any, *, has_searched: bool = False) -> Usage | None:
     """None for what is absent or not valid.
 
-    Thoughts are output; candidates hold them already where the total says so.
+    Thoughts are output; candidates hold them already where the total says so. What Google's own
+    tools read is input, but for its search, whose findings are not billed as tokens.
     """
     if not isinstance(told, dict) or "promptTokenCount" not in told:
         return None
@@ -44,6 +45,8 @@ def read_usage(told: Any) -> Usage | None:
     if asked + output != usage.total_token_count:
         output += usage.thoughts_token_count
     reasoning = min(usage.thoughts_token_count, output)
+    if has_searched:
+        asked = usage.prompt_token_count
     return Usage(
         input_tokens=asked,
         output_tokens=output,
