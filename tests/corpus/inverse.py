@@ -146,20 +146,22 @@ def _declarations(tool: Json) -> list[Json]:
 
 
 def _gemini_turn(turn: Json, at: int, pending: list[str]) -> Iterator[Json]:
-    """Gemini's calls have no ids; `pending` remembers the ids made up for the last ones."""
+    """Gemini's calls may have no ids; `pending` holds the ids of those without an answer."""
     parts = turn["parts"]
     if turn.get("role") == "model":
         calls = [part["functionCall"] for part in parts if "functionCall" in part]
-        made = [_call(f"call_{at}_{n}", call["name"], call.get("args") or {})
+        made = [_call(call.get("id") or f"call_{at}_{n}", call["name"], call.get("args") or {})
                 for n, call in enumerate(calls)]  # fmt: skip
-        pending[:] = [call["id"] for call in made]
+        pending += [call["id"] for call in made]
         texts = [part["text"] for part in parts if "text" in part and not part.get("thought")]
         yield from _assistant(texts, made)
         return
     for part in parts:
         if "functionResponse" in part:
-            answer = json.dumps(part["functionResponse"]["response"])
-            call_id = pending.pop(0) if pending else f"call_{at}"
+            told = part["functionResponse"]
+            call_id = told["id"] if told.get("id") in pending else pending[0]
+            pending.remove(call_id)
+            answer = json.dumps(told["response"])
             yield {"role": "tool", "tool_call_id": call_id, "content": answer}
     made_parts = [one for part in parts if (one := _gemini_part(part))]
     if made_parts:

@@ -191,8 +191,10 @@ def _gemini(record: Record) -> Tokens | None:
     if usage is None:
         return None
     thoughts = usage.get("thoughtsTokenCount", 0)
+    # What Google's tools read is input; only what its search finds is not billed as tokens.
+    read = 0 if b'"webSearchQueries"' in record.body else usage.get("toolUsePromptTokenCount", 0)
     return Tokens(
-        usage.get("promptTokenCount", 0) + usage.get("toolUsePromptTokenCount", 0),
+        usage.get("promptTokenCount", 0) + read,
         usage.get("candidatesTokenCount", 0) + thoughts,
         cached=usage.get("cachedContentTokenCount", 0),
         reasoning=thoughts,

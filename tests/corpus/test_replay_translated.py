@@ -26,12 +26,6 @@ SLICE = 997
 # Where litellm counts otherwise, and why the provider's total says that it is wrong to.
 LITELLM_COUNTS_OTHERWISE = {
     "test_anthropic/test_anthropic_advisor_tool_stream#0": "adds the advisor's own iterations",
-    "test_google/test_google_model_web_search_tool#0": "leaves out what the search put in",
-    "test_google/test_google_model_web_search_tool#1": "leaves out what the search put in",
-    "test_google/test_google_model_web_search_tool_stream#1": "leaves out what the search put in",
-    "test_structured_output/test_auto_output_mode_with_builtin_tools_falls_back#0": (
-        "leaves out what the built-in tools put in"
-    ),
 }
 
 
