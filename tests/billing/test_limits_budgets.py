@@ -188,6 +188,38 @@ async def test_a_clock_that_steps_back_opens_no_window_again(clocked):
     await clocked.reserve(purse, nano=100)
 
 
+async def test_a_clock_that_steps_back_opens_no_window_that_was_not_restored(clocked):
+    """The ledger knows what was spent in the older period; this process does not."""
+    purse = budget(100, "day")
+    clocked.limits.restore([BudgetState(1, epoch(2026, 11, 23), 100)])
+    clocked.wall_s = epoch(2026, 11, 22, 23, 59, 59)
+    with pytest.raises(BudgetExhausted):
+        await clocked.reserve(purse, nano=1)
+    assert clocked.limits.usage_of(purse.budgets[0]).window_start_s == epoch(2026, 11, 23)
+
+
+async def test_a_restored_window_counts_however_old_it_is_when_the_clock_says_so(clocked):
+    purse = budget(100, "day")
+    days = [epoch(2026, 11, day) for day in (21, 22, 23)]
+    clocked.wall_s = days[0]
+    clocked.limits.restore([BudgetState(1, start_s, 0) for start_s in days])
+    await clocked.reserve(purse, nano=10)
+    clocked.limits.restore([BudgetState(1, days[0], 100)])
+    with pytest.raises(BudgetExhausted):
+        await clocked.reserve(purse, nano=1)
+
+
+async def test_after_a_change_of_period_no_older_window_is_opened(clocked):
+    await clocked.limits.settle(
+        await clocked.reserve(budget(100, "total"), nano=9), tokens=0, nano_usd=9
+    )
+    monthly = budget(100, "month")
+    await clocked.limits.settle(await clocked.reserve(monthly, nano=100), tokens=0, nano_usd=100)
+    clocked.wall_s = epoch(2026, 10, 31)
+    with pytest.raises(BudgetExhausted):
+        await clocked.reserve(monthly, nano=1)
+
+
 async def test_a_restored_budget_is_what_the_ledger_says_and_not_a_sum(clocked):
     purse = budget(100)
     states = [
@@ -245,7 +277,6 @@ async def test_idle_windows_are_forgotten_and_busy_ones_are_not(clocked):
     sizes = clocked.limits.sizes()
     assert sizes["windows"] < 20
     assert sizes["leases"] < 200  # those of the last minute, and some
-    assert sizes["budgets"] < 100
     with pytest.raises(BudgetHeld):
         await clocked.reserve(ScopeLimits("team", 1, (), busy.budgets), nano=41)
     assert await clocked.admitted(ScopeLimits("team", 1, busy.quotas[:1]), attempts=1) == 0

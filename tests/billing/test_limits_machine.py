@@ -89,9 +89,13 @@ class Model:
 
     def __init__(self, clocks: Clocks) -> None:
         self.clocks, self.settled = clocks, defaultdict[tuple[int, int], int](int)
-        self.crash()
+        self.crash([])
 
-    def crash(self) -> None:
+    def crash(self, known: list[BudgetState]) -> None:
+        self.floors: dict[int, int] = {}
+        for state in known:
+            floor = self.floors.setdefault(state.budget_id, state.window_start_s)
+            self.floors[state.budget_id] = min(floor, state.window_start_s)
         self.live: dict[bytes, dict[str, Any]] = {}
         self.bookings: list[dict[str, Any]] = []
 
@@ -105,13 +109,18 @@ class Model:
         ours = [b for b in self.bookings if b["id"] == quota.id]
         return sum(b["count"] for b in ours if b["slot"] >= self.slot(quota) - 60)
 
+    def window(self, limit: BudgetLimit) -> tuple[int, int]:
+        start_s = period_start(limit.period, self.clocks.wall)
+        return limit.id, max(start_s, self.floors.get(limit.id, start_s))
+
     def held(self, window: tuple[int, int]) -> int:
         return sum(r["nano"] for r in self.live.values() if window in r["windows"])
 
     def reserve(self, rid: bytes, scopes: tuple[ScopeLimits, ...], demand: Demand) -> type | None:
         quotas = [quota for scope in scopes for quota in scope.quotas]
         budgets = [limit for scope in scopes for limit in scope.budgets]
-        windows = [(limit.id, period_start(limit.period, self.clocks.wall)) for limit in budgets]
+        windows = [self.window(limit) for limit in budgets]
+        self.floors.update({id: self.floors.get(id, start_s) for id, start_s in windows})
         counts = [demand.tokens if quota.unit == "tokens" else 1 for quota in quotas]
         left = [b.amount_nano - self.settled[w] for b, w in zip(budgets, windows, strict=True)]
         if any(demand.nano_usd > rest for rest in left):
@@ -254,8 +263,9 @@ class LimitsMachine(RuleBasedStateMachine):
     @rule()
     def crash_and_restore(self) -> None:
         """All reservations are lost; what was settled is told by the ledger."""
-        self.model.crash()
-        self.backend.crash([BudgetState(*key, nano) for key, nano in self.model.settled.items()])
+        states = [BudgetState(*key, nano) for key, nano in self.model.settled.items()]
+        self.model.crash(states)
+        self.backend.crash(states)
 
     @rule(milliseconds=st.sampled_from([1, 166, 167, 1000, 9_999, 10_167, 61_000, 900_000]))
     def time_passes(self, milliseconds: int) -> None:
@@ -298,11 +308,10 @@ class LimitsMachine(RuleBasedStateMachine):
         for limit in {
             b.id: b for scopes in self.scopes for s in scopes for b in s.budgets
         }.values():
-            start_s = period_start(limit.period, self.clocks.wall)
-            spent = self.model.settled[limit.id, start_s]
-            held = self.model.held((limit.id, start_s))
+            window = self.model.window(limit)
+            spent, held = self.model.settled[window], self.model.held(window)
             left = max(limit.amount_nano - spent - held, 0)
-            assert self.backend.usage_of(limit) == BudgetUsage(start_s, spent, held, left)
+            assert self.backend.usage_of(limit) == BudgetUsage(window[1], spent, held, left)
 
 
 TestLocalLimits = LimitsMachine.TestCase

@@ -49,8 +49,9 @@ class LocalLimits:
     """The `Limits` of an installation with one gateway process.
 
     Windows of requests and tokens and leases follow the monotonic clock, so that no step of the
-    wall clock opens or closes them; budgets follow the calendar, and so the wall clock. What is
-    idle is forgotten: each window or budget that is opened looks at two of its elders.
+    wall clock opens or closes them; budgets follow the calendar, and so the wall clock. Quotas
+    that are idle are forgotten: each that is counted anew looks at two of its elders. Of a budget
+    the last two windows are kept, as long as the process lives.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class LocalLimits:
         self._reservations: dict[bytes, _Reservation] = {}
         self._windows: OrderedDict[int, SlidingWindow] = OrderedDict()
         self._leases: OrderedDict[int, Leases] = OrderedDict()
-        self._books: OrderedDict[int, BudgetBook] = OrderedDict()
+        self._books: dict[int, BudgetBook] = {}
 
     async def reserve(
         self, request_id: bytes, scopes: tuple[ScopeLimits, ...], demand: Demand
@@ -149,8 +150,9 @@ class LocalLimits:
     def restore(self, settled: Iterable[BudgetState]) -> None:
         """Set what windows have spent, as the ledger and the journal say; never adds to it.
 
-        What is held stays held. Call it before the budget is first reserved from, or while
-        nothing that the states do not count yet has been settled: a state replaces it.
+        What is held stays held. A state replaces what was settled here and it does not count
+        yet, so the time to restore a budget is before it is first reserved from. Windows older
+        than the oldest that is restored then are never opened.
         """
         for state in settled:
             book = self._books.get(state.budget_id)
@@ -160,7 +162,7 @@ class LocalLimits:
             book.at(state.window_start_s).settled = state.settled_nano
 
     def knows(self, budget_id: int) -> bool:
-        """Whether the budget was restored or reserved from, and has not been forgotten."""
+        """Whether the budget was ever restored or reserved from."""
         return budget_id in self._books
 
     def usage_of(self, limit: BudgetLimit) -> BudgetUsage:
@@ -273,7 +275,6 @@ class LocalLimits:
         """The budget's window of now."""
         book = self._books.get(limit.id)
         if book is None:
-            forget_idle(self._books, wall_ns)
             start_s, _ = period_bounds(limit.period, wall_ns // NS)
             book = self._books[limit.id] = BudgetBook(limit.id, start_s)
         return book.turn(limit, wall_ns)

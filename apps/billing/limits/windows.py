@@ -14,7 +14,6 @@ DAY_S = 86_400
 FOREVER_S = 1 << 40
 NEVER_NS = 1 << 62
 IDLE_NS = 60 * NS
-KEEP_NS = 40 * DAY_S * NS
 
 
 class Bucket:
@@ -151,9 +150,9 @@ class BudgetBook:
     """The windows of one budget by their start. `window` is the one of wall times from
     `opens_ns` until `closes_ns`; at any other time `turn` must be called first.
 
-    The window before the latest is kept: a clock that steps back finds it as it was. Older ones
-    are forgotten and never opened again; the oldest that is kept stands in for them.
-    `limit` is the latest that was asked with; None until then.
+    A clock that steps back finds the window before the latest as it was. Windows before
+    `floor_s` are forgotten or were never known, so none is opened there: the oldest that is
+    known stands in for them. `limit` is the latest that was asked with; None until then.
     """
 
     __slots__ = ("budget_id", "closes_ns", "floor_s", "limit", "opens_ns", "window", "windows")
@@ -164,18 +163,20 @@ class BudgetBook:
         self.window = BudgetWindow(self, start_s)
         self.windows = {start_s: self.window}
         self.opens_ns = self.closes_ns = 0
-        self.floor_s = 0
+        self.floor_s = start_s
 
     def turn(self, limit: BudgetLimit, wall_ns: int) -> BudgetWindow:
         """Open the window of now, and follow a changed limit."""
-        if self.limit is not None and self.limit.period != limit.period:
-            self.opens_ns = self.closes_ns = self.floor_s = 0
+        start_s, end_s = period_bounds(limit.period, wall_ns // NS)
+        if self.limit is None:
+            self.floor_s = min(self.windows)
+        elif self.limit.period != limit.period:
+            self.windows = {start_s: self.at(start_s)}
+            self.floor_s = start_s
         self.limit = limit
-        if not self.opens_ns <= wall_ns < self.closes_ns:
-            start_s, end_s = period_bounds(limit.period, wall_ns // NS)
-            self.opens_ns, self.closes_ns = start_s * NS, end_s * NS
-            self.window = self.at(max(start_s, self.floor_s))
-            self._forget()
+        self.opens_ns, self.closes_ns = start_s * NS, end_s * NS
+        self.window = self.at(max(start_s, self.floor_s))
+        self._forget()
         return self.window
 
     def at(self, start_s: int) -> BudgetWindow:
@@ -189,12 +190,6 @@ class BudgetBook:
             if start_s != self.window.start_s:
                 del self.windows[start_s]
                 self.floor_s = min(self.windows)
-
-    def is_idle(self, wall_ns: int) -> bool:
-        """Nothing is held and the latest window ended so long ago that no clock steps there."""
-        if self.limit is None or wall_ns < self.closes_ns + KEEP_NS:
-            return False
-        return not any(window.held for window in self.windows.values())
 
 
 class _Forgettable(Protocol):
