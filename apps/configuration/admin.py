@@ -21,7 +21,7 @@ from apps.configuration.diff import diff
 from apps.configuration.models import Revision
 
 
-class VersionedAdmin(ModelAdmin):  # type: ignore[misc]
+class VersionedAdmin(ModelAdmin):
     """A ModelAdmin whose saves, deletions and actions each become a revision, in the same
     transaction and with their author. Nothing is recorded when nothing differs.
 
@@ -48,7 +48,7 @@ class VersionedAdmin(ModelAdmin):  # type: ignore[misc]
             comment=comment,
         )
 
-    @action(description="Revisions", url_path="revisions", icon="history")  # type: ignore[misc]
+    @action(description="Revisions", url_path="revisions", icon="history")
     def show_revisions(self, request: HttpRequest) -> HttpResponse:
         return redirect("admin:configuration_revision_changelist")
 
@@ -91,7 +91,7 @@ def _remember(request: HttpRequest, sentence: str) -> None:
 
 
 @admin.register(Revision)
-class RevisionAdmin(ModelAdmin):  # type: ignore[misc]
+class RevisionAdmin(ModelAdmin):
     """Revisions are made by changes and never edited; one can be gone back to."""
 
     list_display = ("version", "created_at", "author", "source", "comment")
@@ -101,7 +101,7 @@ class RevisionAdmin(ModelAdmin):  # type: ignore[misc]
     search_fields = ("comment", "author__username")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Revision]:
-        return super().get_queryset(request).defer("document")  # type: ignore[no-any-return]
+        return super().get_queryset(request).defer("document")
 
     @admin.display(description="revision", ordering="id")
     def version(self, revision: Revision) -> str:

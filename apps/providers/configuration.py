@@ -244,6 +244,7 @@ class Targets(Collection):
         return {"deployment": row.deployment.name, "weight": row.weight}
 
     def make(self, item: Item, parent: Model | None, work: Work) -> Model | None:
+        assert isinstance(parent, Alias)
         row = Target(alias=parent, position=item.index)
         self.assign(row, item, work, {each.name: each for each in self.fields})
         row.save()

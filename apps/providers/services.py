@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
-from apps.providers import secrets
-from apps.providers.errors import SecretRefused
-from apps.providers.models import Credential, Provider
-from chatvault.lib.errors import UpstreamForbidden
+from apps.providers import probe, secrets
+from apps.providers.adapters.contract import Endpoint
+from apps.providers.adapters.registry import UnknownFamily
+from apps.providers.errors import SecretProblem, SecretRefused
+from apps.providers.models import Credential, Deployment, Provider
+from chatvault.lib.errors import BadRequest, UpstreamError, UpstreamForbidden
 from chatvault.lib.redact import Secret
 from chatvault.lib.references import check_reference, is_reference
 
@@ -114,3 +117,59 @@ def _check_plain(text: str) -> None:
             "The secret has line breaks or control characters in it, or is too long.",
             "Enter one line of text; keep longer ones in a file and give file:PATH.",
         )
+
+
+def test_connection(subject: Credential | Deployment) -> probe.Finding:
+    """Send a small real request with a saved credential or deployment, whatever its state.
+
+    A credential is tested by the provider's list of models or else by one of its deployments.
+    Never raises for what is wrong with the provider.
+    """
+    try:
+        if isinstance(subject, Deployment):
+            return _test_deployment(subject)
+        return _test_credential(subject)
+    except SecretProblem as problem:
+        return probe.Finding(False, f"{problem.reason} {problem.hint}")
+    except (UpstreamError, BadRequest) as error:
+        return probe.failure(error)
+    except UnknownFamily as error:
+        return probe.Finding(False, f"{error} Choose another family.")
+
+
+def _test_deployment(deployment: Deployment) -> probe.Finding:
+    credential = deployment.credential
+    secret = open_credential(credential) if credential is not None else None
+    endpoint = _endpoint(deployment.provider, deployment.model, secret)
+    return asyncio.run(probe.call_model(endpoint, _network()))
+
+
+def _test_credential(credential: Credential) -> probe.Finding:
+    endpoint = _endpoint(credential.provider, "", open_credential(credential))
+    if probe.models_request(endpoint) is not None:
+        return asyncio.run(probe.list_models(endpoint, _network()))
+    deployment = credential.deployments.first()
+    if deployment is None:
+        return probe.Finding(
+            False, "There is nothing to ask for yet: add a deployment and test that."
+        )
+    return _test_deployment(deployment)
+
+
+def _endpoint(provider: Provider, model: str, secret: Secret | None) -> Endpoint:
+    return Endpoint(
+        family=provider.family,
+        base_url=provider.base_url.rstrip("/"),
+        model=model,
+        secret=secret,
+        options=provider.options,
+    )
+
+
+def _network() -> probe.Network:
+    upstream = settings.CHATVAULT.upstream
+    return probe.Network(
+        private_hosts=upstream.private_hosts,
+        proxy=upstream.proxy.get_secret_value() or None,
+        no_proxy=upstream.no_proxy,
+    )
