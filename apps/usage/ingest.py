@@ -7,6 +7,7 @@ error of the database all that is in memory is dropped and read again from files
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -206,13 +207,13 @@ class Ingester:
 def journal_id(directory: Path) -> str:
     """The name of this journal folder among those that share a database; made once."""
     path = directory / "journal.id"
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        made = path.with_suffix(f".{secrets.token_hex(4)}.new-id")
+    if not path.exists():
+        made = directory / f"journal.{secrets.token_hex(4)}.part"
         made.write_text(secrets.token_hex(8), encoding="ascii")
-        made.rename(path)
-        return path.read_text(encoding="ascii").strip()
+        with contextlib.suppress(FileExistsError):  # another process was quicker
+            os.link(made, path)
+        made.unlink()
+    return path.read_text(encoding="ascii").strip()
 
 
 def take_lock(directory: Path) -> int | None:

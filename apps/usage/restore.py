@@ -139,13 +139,11 @@ def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> 
     for reader in readers:
         name = reader.path.name
         shipped = books.offsets.get(name, 0)
-        before = 0
         for record in reader.records(is_final=True):
             known = requests.apply(record, owner_of(name))
-            if type(known) is Closed and before >= shipped:
+            if type(known) is Closed and reader.offset > shipped:
                 intent = known.request.intent
                 charges[intent.request_id] = _charge(known.request, known.settle.charged_nano)
-            before = reader.offset
     newest = {owner_of(reader.path.name): reader.path for reader in readers}
     for owner in requests.owners():
         if owner in newest and has_writer(directory, newest[owner]):
@@ -154,7 +152,6 @@ def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> 
             if request.starts:
                 reserved = _charge(request, request.intent.reserved_nano)
                 charges[request.intent.request_id] = reserved
-    return _without_booked(charges)
     return charges
 
 
