@@ -15,7 +15,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Supervisor:
-    """Runs `first` until ready, then `others`; stops them in that order too.
+    """Runs `first` until ready, then `others`; stops first, the first other, then the rest.
 
     One thread and no event loop, so that forking stays safe.
     """
@@ -159,14 +159,20 @@ class Supervisor:
         """The gateway drains, then ingest ships what is left, then background work ends."""
         say("stopping: running requests may finish")
         self._listener.close()
-        for child in self._all():
-            child.tell(signal.SIGTERM)
-            deadline = time.monotonic() + child.grace_s
-            while child.alive and (left := deadline - time.monotonic()) > 0:
-                self._turn(left)
-            if child.alive:
-                say(f"{child.name} did not stop within {child.grace_s:.0f} s; ending it")
-                child.tell(signal.SIGKILL)
-                while child.alive:
-                    self._turn(1.0)
+        self._stop(self._first)
+        self._stop(self._others[:1])
+        self._stop(self._others[1:])
         say("stopped")
+
+    def _stop(self, children: list[Child]) -> None:
+        for child in children:
+            child.tell(signal.SIGTERM)
+        patience_ends = time.monotonic() + max((child.grace_s for child in children), default=0.0)
+        while any(child.alive for child in children):
+            left = patience_ends - time.monotonic()
+            if left > 0:
+                self._turn(left)
+                continue
+            for child in children:
+                child.tell(signal.SIGKILL)
+            self._turn(1.0)

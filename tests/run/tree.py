@@ -1,0 +1,109 @@
+"""A real `manage.py serve` in a home of its own."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PATIENCE_S = 40.0
+_OURS = ("CHATVAULT_", "HOST", "PORT", "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DJANGO_")
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """The surroundings of an operator's shell: nothing of the test run's own settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OLLAMA_HOST"):
+        kept.pop(name, None)
+    return {**kept, "CHATVAULT_HOME": str(home), "PORT": "0", **more}
+
+
+class Tree:
+    """One run of `manage.py serve`; `stop` or leaving the block ends it."""
+
+    def __init__(self, home: Path, **more: str) -> None:
+        self.home = home
+        self._log = (home.parent / f"{home.name}.log").open("ab")
+        self._process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve"],
+            cwd=ROOT,
+            env=environment(home, **more),
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def __enter__(self) -> "Tree":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(PATIENCE_S)
+        self._log.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def output(self) -> str:
+        return Path(self._log.name).read_text(encoding="utf-8")
+
+    def state(self) -> dict[str, Any]:
+        """What the supervisor says about itself; empty before it says anything."""
+        try:
+            told: dict[str, Any] = json.loads((self.home / "run/serve.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return told if told.get("supervisor") == self.pid else {}
+
+    def child(self, name: str) -> int:
+        return int(self.state().get("children", {}).get(name, 0))
+
+    def ready(self) -> "Tree":
+        self.wait_for(lambda: bool(self.child("gateway")) and self.get("/readyz") == 200)
+        return self
+
+    def get(self, path: str) -> int:
+        return fetch(self.state()["url"] + path)
+
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not is_so():
+            assert self._process.poll() is None, self.output()
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.05)
+
+    def tell(self, signum: int) -> None:
+        self._process.send_signal(signum)
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """Asks for an orderly stop; returns the exit status."""
+        self.tell(signum)
+        return self._process.wait(PATIENCE_S)
+
+
+def fetch(url: str) -> int:
+    """The status of a GET; 0 when nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process lives; one that only waits to be reaped does not."""
+    with contextlib.suppress(OSError, IndexError):
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        return stat.rpartition(")")[2].split()[0] != "Z"
+    return False
