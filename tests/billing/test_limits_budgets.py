@@ -180,7 +180,9 @@ async def test_a_clock_that_steps_back_opens_no_window_again(clocked):
     for day in (23, 24, 25):
         clocked.wall_s = epoch(2026, 11, day)
         await clocked.limits.settle(await clocked.reserve(purse, nano=100), tokens=0, nano_usd=100)
-    for day in (24, 23, 22, 1):
+    clocked.wall_s = epoch(2026, 11, 26)
+    await clocked.reserve(purse)
+    for day in (25, 24, 23, 22, 1):
         clocked.wall_s = epoch(2026, 11, day)
         with pytest.raises(BudgetExhausted):
             await clocked.reserve(purse, nano=1)
@@ -202,11 +204,24 @@ async def test_a_restored_window_counts_however_old_it_is_when_the_clock_says_so
     purse = budget(100, "day")
     days = [epoch(2026, 11, day) for day in (21, 22, 23)]
     clocked.wall_s = days[0]
-    clocked.limits.restore([BudgetState(1, start_s, 0) for start_s in days])
+    clocked.limits.restore([BudgetState(1, start_s, 0) for start_s in reversed(days)])
     await clocked.reserve(purse, nano=10)
     clocked.limits.restore([BudgetState(1, days[0], 100)])
     with pytest.raises(BudgetExhausted):
         await clocked.reserve(purse, nano=1)
+
+
+async def test_the_windows_of_a_former_period_do_not_count_in_the_new_one(clocked):
+    daily, monthly = budget(100, "day"), budget(100, "month")
+    for day in (22, 23):
+        clocked.wall_s = epoch(2026, 11, day)
+        await clocked.limits.settle(await clocked.reserve(daily, nano=90), tokens=0, nano_usd=90)
+    await clocked.reserve(monthly)
+    clocked.wall_s = epoch(2026, 12, 1)
+    await clocked.reserve(monthly)
+    clocked.wall_s = epoch(2026, 11, 30)
+    headroom = await clocked.limits.reserve(b"b" * 16, (monthly,), Demand(0, 100))
+    assert headroom.budgets == ((1, epoch(2026, 11, 1)),)
 
 
 async def test_after_a_change_of_period_no_older_window_is_opened(clocked):
