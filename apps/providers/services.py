@@ -11,7 +11,7 @@ from django.db import transaction
 
 from apps.providers import probe, secrets
 from apps.providers.adapters.contract import Endpoint
-from apps.providers.adapters.registry import UnknownFamily
+from apps.providers.adapters.registry import UnknownFamily, get_adapter
 from apps.providers.errors import SecretProblem, SecretRefused
 from apps.providers.models import Credential, Deployment, Provider
 from chatvault.lib.errors import BadRequest, UpstreamError, UpstreamForbidden
@@ -145,6 +145,7 @@ def _test_deployment(deployment: Deployment) -> probe.Finding:
 
 
 def _test_credential(credential: Credential) -> probe.Finding:
+    get_adapter(credential.provider.family)
     endpoint = _endpoint(credential.provider, "", open_credential(credential))
     if probe.models_request(endpoint) is not None:
         return asyncio.run(probe.list_models(endpoint, _network()))
