@@ -23,6 +23,7 @@ class Kind(StrEnum):
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
     GEMINI = "gemini"
+    GEMINI_EMBEDDINGS = "gemini embeddings"
     UNFIT = "unfit"
 
 
@@ -38,7 +39,6 @@ UNFIT: dict[str, str] = {
     ":countTokens": "counting tokens is not proxied",
     "/tokenize": "counting tokens is not proxied",
     "/cachedContents": "context caches are not proxied",
-    ":batchEmbedContents": "embeddings are served by the OpenAI-compatible family only",
     "upload": "uploads are not proxied",
     "/invoke": "Bedrock and its event streams are the litellm family's",
     "/converse": "Bedrock and its event streams are the litellm family's",
@@ -77,6 +77,8 @@ class Record:
             return Kind.UNFIT
         if self.path.startswith("/v1/messages"):
             return Kind.ANTHROPIC
+        if self.path.endswith(":batchEmbedContents"):
+            return Kind.GEMINI_EMBEDDINGS
         return Kind.GEMINI if "enerateContent" in self.path else Kind.OPENAI
 
     @property
@@ -92,7 +94,7 @@ class Record:
 
     @property
     def model(self) -> str:
-        if self.kind is Kind.GEMINI:
+        if self.kind in (Kind.GEMINI, Kind.GEMINI_EMBEDDINGS):
             return self.path.rpartition("/models/")[2].partition(":")[0]
         return str(self.request["model"])
 
@@ -132,7 +134,12 @@ class Record:
     @cached_property
     def tokens(self) -> Tokens | None:
         """What the provider said was used; None where it said nothing."""
-        read = {Kind.OPENAI: _openai, Kind.ANTHROPIC: _anthropic, Kind.GEMINI: _gemini}
+        read = {
+            Kind.OPENAI: _openai,
+            Kind.ANTHROPIC: _anthropic,
+            Kind.GEMINI: _gemini,
+            Kind.GEMINI_EMBEDDINGS: _gemini,
+        }
         told = read[self.kind](self)
         return None if self.is_error else told
 

@@ -17,6 +17,7 @@ from apps.billing.limits import BudgetLimit, LocalLimits, QuotaLimit, ScopeLimit
 from apps.billing.pricing import Price, Terms
 from apps.gateway import lifecycle
 from apps.gateway.http import app
+from apps.gateway.lane import LaneProtocol
 from apps.gateway.plane import DataPlane, PlaneOptions, View
 from apps.gateway.snapshot.model import Alias, Client, Deployment, Snapshot, Target
 from apps.providers.adapters.contract import Endpoint
@@ -44,13 +45,20 @@ QUICK = PlaneOptions(
 
 
 class Server:
-    """uvicorn in a thread; serves whatever plane is in use."""
+    """uvicorn as `manage.py serve` starts it, in a thread; serves whatever plane is in use."""
 
     def __init__(self) -> None:
-        config = uvicorn.Config(
-            app, host="127.0.0.1", port=0, lifespan="off", log_level="warning", http="httptools"
+        self._config = uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=0,
+            loop="uvloop",
+            http=LaneProtocol,
+            lifespan="off",
+            log_config=None,
+            server_header=False,
         )
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(self._config)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.port = 0
@@ -80,7 +88,8 @@ class Server:
             self._ready.set()
             await serving
 
-        asyncio.run(main())
+        with asyncio.Runner(loop_factory=self._config.get_loop_factory()) as runner:
+            runner.run(main())
 
 
 class Gateway:
@@ -194,6 +203,13 @@ class Gateway:
         )
         self._adopt()
         return secret
+
+    def remove_deployments(self, alias: str) -> None:
+        """Take all that could serve an alias out of the snapshot."""
+        for target in self._aliases[alias].targets:
+            del self._deployments[target.deployment_id]
+            del self._endpoints[target.deployment_id]
+        self._adopt()
 
     def _view(self) -> View:
         self._version += 1
