@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,10 @@ def deadlines_of(deployment: Deployment, options: PlaneOptions) -> Deadlines:
 
 
 class DataPlane:
-    """Holds what the steps share. Swapping `view` is the whole of a configuration change."""
+    """Holds what the steps share; made inside the event loop that will serve.
+
+    Swapping `view` is the whole of a configuration change.
+    """
 
     def __init__(
         self,
@@ -133,6 +137,7 @@ class DataPlane:
         metrics: Metrics | None = None,
         dice: random.Random | None = None,
     ) -> None:
+        self.loop = asyncio.get_running_loop()  # everything here belongs to it
         self.options = options
         self.view = view
         self.keys = keys

@@ -114,6 +114,15 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "An OpenAI-compatible gateway with keys, quotas, budgets and a ledger.",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "ApiKey": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A key of a client, `cv_…`. An admin issues it.",
+            }
+        }
+    },
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
