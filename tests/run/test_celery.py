@@ -1,0 +1,18 @@
+"""The queue: JSON only, late acknowledgement, and a schedule whose tasks exist."""
+
+from chatvault.beat import SCHEDULE
+from chatvault.celery import app
+
+
+def test_every_task_of_the_schedule_exists() -> None:
+    app.loader.import_default_modules()
+    assert {entry["task"] for entry in SCHEDULE.values()} <= set(app.tasks)
+
+
+def test_only_json_is_taken_and_given() -> None:
+    assert app.conf.accept_content == ["json"]
+    assert app.conf.task_serializer == app.conf.result_serializer == "json"
+
+
+def test_a_task_is_done_before_it_is_acknowledged() -> None:
+    assert app.conf.task_acks_late is True
