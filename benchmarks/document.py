@@ -46,16 +46,20 @@ generator and the mock provider {placement}. {noise}
 
 - **requests/s, p50, p99**: `POST /v1/chat/completions`, a body of one short message, not streamed,
   keep-alive connections, each sending its next request when the answer to the last is whole.
-  {seconds:.0f} s a round after the gateway got no faster (warm-up: at most {bursts} s).
+  Measured for {seconds:.0f} s a round, once the start's own work is over (the processes use less
+  than 5 % of the core) and the gateway gets no faster (warm-up: at most {bursts} s).
 - **CPU per request, per chunk**: processor time of the gateway's whole process tree during the
-  run, over the requests answered or the content events delivered. Chunks are counted while
+  run, over the requests answered or the events delivered. *With the work that follows* goes on
+  until the gateway is idle again: what ChatVault's ingest process moves into the database after
+  the answers. Chunks are counted while
   {cpu_streams} run, each chunk 20 ms after the last.
 - **first-chunk delay added**: p50 of the time from the request to the first event, one stream at a
   time, less the same without a gateway. The mock sends its first event with the response head.
 - **streams without a stall**: the most streams at once, {tokens} chunks each, one every 20 ms,
   opened within 2 s, of which every one ends whole with `[DONE]`, and at least 99 % never wait 1 s
   between two chunks nor end 1 s late. Levels are tried upwards until one fails twice.
-- **memory**: resident set after the load; *the gateway process* is the one that worked most.
+- **memory**: after the load; *the gateway process* is the one that worked most, its resident set;
+  *all its processes* counts pages that they share once.
 - **start to ready**: from the start of the command until the health path answers 200 (TensorZero:
   until it answers at all). ChatVault: with existing state{first_start}.
 

@@ -105,24 +105,40 @@ def until_it_answers(target: Target, *, patience_s: float = 10.0) -> None:
         time.sleep(0.1)
 
 
-def warm_up(target: Target) -> None:
-    """Load it until it gets no faster: compilers and caches warm up while it serves."""
+def settle(pid: int, *, patience_s: float = 90.0) -> None:
+    """Wait until the gateway has done what it does in the background after a start or a load."""
+    deadline = time.monotonic() + patience_s
+    before = processes.tree_cpu_s(pid)
+    while time.monotonic() < deadline:
+        time.sleep(1.0)
+        now = processes.tree_cpu_s(pid)
+        if now - before < 0.05:
+            return
+        before = now
+
+
+def warm_up(target: Target) -> int:
+    """Load it until it gets no faster, as compilers and caches warm up; how many it answered."""
     rates: list[float] = []
+    answered = 0
     while len(rates) < WARM_UP_BURSTS and not is_warm(rates):
         result = target.send(Load(connections=MANY, seconds=1.0))
         rates.append(result.good / result.wall_s)
+        answered += result.good
+    return answered
 
 
 def throughput(target: Target, scale: Scale) -> Figures:
     """Requests/s, latency and CPU per request, not streamed, at 1 and at 32 connections."""
     figures: Figures = {}
-    warm_up(target)
+    cpu_at_start, answered = target.cpu_s(), warm_up(target)
     for connections in CONNECTIONS:
         cpu_before, busy_before = target.cpu_s(), processes.busy_s(target.gateway_core)
         load = Load(connections, scale.seconds, warm_ms=scale.warm_ms)
         result = target.send(load)
         cpu_s = target.cpu_s() - cpu_before
         target.note(result, f"{connections} connections")
+        answered += result.good
         if not result.window_good:
             continue
         latencies = [sample.latency_us / 1000 for sample in result.samples]
@@ -134,6 +150,9 @@ def throughput(target: Target, scale: Scale) -> Figures:
         figures[f"request_cpu_us_{connections}"] = cpu_s / result.good * 1e6
         others_s = processes.busy_s(target.gateway_core) - busy_before - cpu_s
         figures[f"others_share_{connections}"] = max(0.0, others_s / result.wall_s)
+    if target.pid is not None and answered:
+        settle(target.pid)
+        figures["request_whole_cpu_us"] = (target.cpu_s() - cpu_at_start) / answered * 1e6
     return figures
 
 
@@ -183,10 +202,11 @@ def paced(target: Target, scale: Scale, start: int, say: Callable[[str], None]) 
 
 
 def memory(target: Target, cpu_at_start: dict[int, float]) -> Figures:
-    """Resident memory after the load: of the process that worked most, and of the whole tree."""
+    """Memory after the load: resident of the process that worked most, and of the whole tree
+    with shared pages counted once."""
     if target.pid is None:
         return {}
     family = processes.tree(target.pid)
     worker = max(family, key=lambda pid: processes.cpu_s(pid) - cpu_at_start.get(pid, 0.0))
-    whole = sum(map(processes.rss_mb, family))
-    return {"worker_rss_mb": processes.rss_mb(worker), "all_rss_mb": whole}
+    whole = sum(map(processes.pss_mb, family))
+    return {"worker_rss_mb": processes.rss_mb(worker), "all_pss_mb": whole}

@@ -104,6 +104,15 @@ def rss_mb(pid: int) -> float:
     return pages * PAGE_BYTES / 1e6
 
 
+def pss_mb(pid: int) -> float:
+    """Resident memory with shared pages divided among those that share them, in MB."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / 1e6
+
+
 def stop(process: subprocess.Popen[bytes], *, patience_s: float = 15.0) -> None:
     """SIGTERM, and SIGKILL to whatever of its tree is left after `patience_s`."""
     family = tree(process.pid)

@@ -12,7 +12,7 @@ from benchmarks import environments, native, processes
 from benchmarks.gateways.chatvault import ChatVault
 from benchmarks.gateways.contract import ENV, HOME
 from benchmarks.native import Load
-from benchmarks.parts import PACE_US, Target, until_it_answers, warm_up
+from benchmarks.parts import PACE_US, Target, settle, until_it_answers, warm_up
 
 SECONDS = 8
 SHOWN = 45
@@ -56,6 +56,7 @@ def profile(*, streaming: bool) -> int:
         try:
             target = Target.of("chatvault", running, load_program, load_core, gateway_core)
             until_it_answers(target)
+            settle(running.process.pid)
             warm_up(target)
             stacks = _record(target, sampler, streaming=streaming)
         finally:
@@ -85,7 +86,9 @@ def _record(target: Target, sampler: Path, *, streaming: bool) -> Path:
     print("bench: CPU seconds by process in the first two: "
           + ", ".join(f"{pid} {cpu_s:.2f}" for pid, cpu_s in used.items()))  # fmt: skip
     stacks = ENV / ("profile-stream.txt" if streaming else "profile.txt")
-    command = [str(sampler), "record", "--native", "--format", "raw", "--rate", "500"]
+    # Only what holds the interpreter's lock, or threads that wait in the C library count as busy.
+    command = [str(sampler), "record", "--gil", "--native", "--function"]
+    command += ["--format", "raw", "--rate", "200"]
     command += ["--duration", str(SECONDS), "--pid", str(worker), "--output", str(stacks)]
     with processes.bound_to(target.load_core):
         subprocess.run(command, check=True)

@@ -25,12 +25,13 @@ ROWS = (
     Row("p50_ms_32", "p50 ms, 32 connections", 2, True),
     Row("p99_ms_32", "p99 ms, 32 connections", 2, True),
     Row("request_cpu_us_32", "CPU µs per request, 32 connections", 0),
+    Row("request_whole_cpu_us", "CPU µs per request, with the work that follows it", 0),
     Row("first_chunk_ms", "first chunk p50 ms", 3, True),
     Row("first_chunk_added_ms", "first-chunk delay added, ms", 3),
     Row("chunk_cpu_us", "CPU µs per streamed chunk", 1),
     Row("streams", "20 ms-paced streams without a stall", 0, True),
     Row("worker_rss_mb", "memory of the gateway process, MB", 0),
-    Row("all_rss_mb", "memory of all its processes, MB", 0),
+    Row("all_pss_mb", "memory of all its processes, MB", 0),
     Row("ready_s", "start to ready, s", 2),
 )
 

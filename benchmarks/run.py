@@ -98,6 +98,7 @@ class Run:
             return
         parts.until_it_answers(target)
         assert target.pid is not None
+        parts.settle(target.pid)
         at_start = {pid: processes.cpu_s(pid) for pid in processes.tree(target.pid)}
         if "throughput" in chosen:
             self.keep(gateway.name, parts.throughput(target, scale))
