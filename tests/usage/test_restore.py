@@ -16,7 +16,7 @@ MONTH_S = int(MONTH.timestamp())
 
 @pytest.fixture(autouse=True)
 def in_september(monkeypatch):
-    monkeypatch.setattr(clock, "wall_s", lambda: (MONTH + timedelta(days=20)).timestamp())
+    monkeypatch.setattr(clock, "wall_s", (MONTH + timedelta(days=20)).timestamp)
 
 
 @pytest.fixture
