@@ -27,8 +27,11 @@ class Module:
         return str(self.path.relative_to(ROOT))
 
     def imports(self) -> Iterator[str]:
-        """Dotted names that the module imports, `from a import b` as both `a` and `a.b`."""
-        for node in ast.walk(self.tree):
+        """Dotted names that the module imports, `from a import b` as both `a` and `a.b`.
+
+        What is imported for the type checker alone has no effect and is left out.
+        """
+        for node in _running(self.tree):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -43,6 +46,14 @@ class Module:
         parts = package.split(".")
         parts = parts[: len(parts) - node.level + 1]
         return ".".join([*parts, node.module] if node.module else parts)
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from _running(node)
 
 
 @cache

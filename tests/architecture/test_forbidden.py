@@ -17,7 +17,7 @@ STATEMENT = re.compile(
     re.DOTALL,
 )
 CONNECTS = {"requests", "httpx", "httpx2", "aiohttp", "urllib3", "http.client", "urllib.request"}
-MACHINE = re.compile(r"/(?:work|tmp|root|home/\w+)/|\b(?:10|192\.168)\.\d+\.\d+\.\d+\b")
+MACHINE = re.compile(r"/(?:work|tmp|root|home/\w+)/|\b(?:10|192\.168)\.\d+\.\d+\.\d+\b(?!/)")
 TEXTS = ("*.py", "*.md", "*.toml", "*.yml", "*.yaml", "*.txt", "*.in", "*.sh", "Makefile")
 
 

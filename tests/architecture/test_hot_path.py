@@ -24,6 +24,7 @@ HOT = (
     "apps.usage.journal",
 )
 HOT_FOLDERS = ("apps.gateway.steps.", "apps.providers.adapters.", "apps.providers.upstream.")
+ON_DEMAND = "apps.providers.adapters.litellm."  # its package is hot, what it loads later is not
 TOO_HEAVY = ("django", "rest_framework", "celery", "litellm", "pydantic", "requests", "httpx")
 
 _IMPORT_AND_TELL = """
@@ -35,7 +36,11 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 
 
 def _hot_modules() -> list[str]:
-    in_folders = [m.name for m in modules("apps") if f"{m.name}.".startswith(HOT_FOLDERS)]
+    in_folders = [
+        module.name
+        for module in modules("apps")
+        if f"{module.name}.".startswith(HOT_FOLDERS) and not module.name.startswith(ON_DEMAND)
+    ]
     return sorted({*HOT, *in_folders})
 
 
