@@ -44,7 +44,7 @@ def metrics(plane: DataPlane | None, scope: Scope) -> Whole:
         {
             "chatvault_upstream_connections_open": stats.open,
             "chatvault_upstream_connections_idle": stats.idle,
-            "chatvault_requests_running": plane.running,
+            "chatvault_requests_running": len(plane.live),
             "chatvault_snapshot_version": plane.view.snapshot.version,
         }
     )

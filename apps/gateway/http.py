@@ -98,11 +98,7 @@ async def answer(
         if isinstance(body, BodyTooLarge):
             raise body
         request.body = body
-        plane.running += 1
-        try:
-            await serve(request, plane, outlet)
-        finally:
-            plane.running -= 1
+        await serve(request, plane, outlet)
     except ClientGone:
         raise
     except ChatVaultError as error:

@@ -29,7 +29,7 @@ async def serve(request: GatewayRequest, plane: DataPlane, outlet: Outlet) -> No
     identity = await authenticate(request.token, plane)  # 2: first, so that strangers learn nothing
     receive(request)  # 1
     offer = authorise(request, identity, plane)
-    meter = await admit(request, identity, offer, plane)  # 3
+    meter = plane.live[request.id] = await admit(request, identity, offer, plane)  # 3
     try:
         tail = await _answer(meter, plane, outlet)
     except ChatVaultError as error:
@@ -67,6 +67,7 @@ async def close_books(meter: Meter, plane: DataPlane) -> None:
     if not meter.is_open:
         return
     meter.is_open = False
+    plane.live.pop(meter.request.id, None)
     bill = meter.bill = bill_of(meter)
     try:
         record(meter, bill, plane)  # 8

@@ -22,6 +22,8 @@ from chatvault.lib import clock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from apps.gateway.meter import Meter
+
 FOREVER_S = float("inf")
 
 
@@ -149,8 +151,13 @@ class DataPlane:
         self.breaker = Breaker()
         self.retries = RetryBudget()
         self.is_draining = False
-        self.running = 0  # requests between door and books
+        self.live: dict[bytes, Meter] = {}  # requests whose books are open, by id
         self.on_adopt: Callable[[View], None] | None = None
+
+    async def renew_leases(self) -> None:
+        """Keep the concurrency slots of the requests that still run."""
+        for request_id in list(self.live):
+            await self.limits.renew(request_id)
 
     def adopt(self, view: View) -> None:
         """Serve by another snapshot from the next request on."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +36,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 MIB = 2**20
+RENEW_LEASES_S = 120.0  # a lease lasts 900 s
 
 
 class ControlPlane:
@@ -86,7 +86,7 @@ class Wiring:
         self._options = options_of(sections)
         self._limits = LocalLimits()
         self._plane: DataPlane | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> DataPlane:
         """Raises RuntimeError when there is neither a database nor a stored snapshot."""
@@ -119,15 +119,17 @@ class Wiring:
             make_view=self._view,
             adopted=self._prepare,
         )
-        self._following = asyncio.create_task(follower.run())
         self._plane = plane
+        self._tasks = [
+            asyncio.create_task(follower.run()),
+            asyncio.create_task(_keep_leases(plane)),
+        ]
         return plane
 
     async def stop(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._following
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._plane is not None:
             await self._plane.pool.close()
             self._plane.journal.close()
@@ -194,6 +196,12 @@ class Wiring:
                 open_per_origin=upstream.max_connections_per_host,
             ),
         )
+
+
+async def _keep_leases(plane: DataPlane) -> None:
+    while True:
+        await asyncio.sleep(RENEW_LEASES_S)
+        await plane.renew_leases()
 
 
 def budget_ids(snapshot: Snapshot) -> list[int]:

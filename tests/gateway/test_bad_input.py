@@ -315,7 +315,7 @@ class TestHangUp:
         assert (settle.usage_source, settle.usage.output_tokens) == ("estimated", count)
         upstream.wait_until(lambda up: up.last.hung_up)
         assert upstream.last.tokens == count
-        gateway.wait_for(lambda: gateway.plane.running == 0)
+        gateway.wait_for(lambda: not gateway.plane.live)
 
     @UNWATCHED
     def test_before_the_first_byte(self, gateway, upstream, key):
@@ -326,7 +326,7 @@ class TestHangUp:
         self.leave(gateway, upstream, limited, b"", stream=True)
         upstream.wait_until(lambda up: up.last.hung_up, timeout_s=0.3)
         gateway.wait_for(lambda: gateway.limits.in_flight == 0)
-        gateway.wait_for(lambda: gateway.plane.running == 0)
+        gateway.wait_for(lambda: not gateway.plane.live)
         assert gateway.limits.usage_of(budget).held_nano == 0
         assert post(gateway, limited, GOOD).status_code == 200
 
@@ -337,7 +337,7 @@ class TestHangUp:
         upstream.release()
         [settle] = gateway.wait_settled()
         assert settle.charged_nano > 0
-        gateway.wait_for(lambda: gateway.plane.running == 0)
+        gateway.wait_for(lambda: not gateway.plane.live)
 
     def test_many_at_random_lose_nothing(self, gateway, upstream, key):
         budget = BudgetLimit(1, 10**12, "month")
@@ -346,7 +346,7 @@ class TestHangUp:
         for at in range(60):
             upstream.will_stream("a", "b", "c", hold_after=at % 3)
             self.leave(gateway, upstream, many, b'"a"' if at % 3 else b"", stream=True)
-        gateway.wait_for(lambda: gateway.plane.running == 0)
+        gateway.wait_for(lambda: not gateway.plane.live)
         gateway.wait_for(lambda: gateway.limits.in_flight == 0)
         settled = gateway.settled()
         assert len(settled) == len({one.request_id for one in settled}) == len(upstream.seen)
