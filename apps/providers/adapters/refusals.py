@@ -126,8 +126,12 @@ def _fault_of_caller(status: int, detail: Detail) -> UpstreamRefused:
         upstream_status=status,
         type=detail.type if detail.type in _KNOWN_TYPES else "invalid_request_error",
         code=detail.code if detail.code in KNOWN_CODES else "upstream_invalid_request",
-        param=detail.param if _PARAM.fullmatch(detail.param) else None,
+        param=detail.param if _is_path(detail.param) else None,
     )
+
+
+def _is_path(param: str) -> bool:
+    return bool(_PARAM.fullmatch(param)) and clean_message(param) == param
 
 
 def _fault_of_provider(status: int, headers: dict[str, str]) -> UpstreamRefused:
