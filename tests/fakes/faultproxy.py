@@ -93,7 +93,7 @@ class FaultProxy:
 
     async def _serve(self) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_READ)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_READ, backlog=4096)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stopped.wait()

@@ -207,7 +207,10 @@ class FakeUpstream:
         """Serve from the running loop."""
         self._loop = asyncio.get_running_loop()
         server = await self._loop.create_server(
-            lambda: Connection(self._decide, self.oracle, self._live), "127.0.0.1", port
+            lambda: Connection(self._decide, self.oracle, self._live),
+            "127.0.0.1",
+            port,
+            backlog=4096,
         )
         self.port = server.sockets[0].getsockname()[1]
         return server
