@@ -20,7 +20,7 @@ from apps.usage.records import (
     Record,
     decode_payload,
     frame_end,
-    is_intact,
+    payload_at,
 )
 
 CHUNK: Final = 4 * 2**20
@@ -65,17 +65,19 @@ class SegmentReader:
         a rest is counted as torn. It never goes beyond the offset `until`.
         """
         while until is None or self.offset < until:
-            end = frame_end(self._buffer, self._at)
-            if not end or not is_intact(self._buffer, self._at, end):
+            payload = payload_at(self._buffer, self._at)
+            if payload is None:
                 if self._fill() or self._skip(is_final):
                     continue
                 return
-            start, self._at = self._at, end
-            offset, self.offset = self.offset, self.offset + end - start
+            start, offset = self._at, self.offset
+            size = HEAD_BYTES + len(payload)
+            self._at += size
+            self.offset += size
             try:
-                record: Record = decode_payload(self._buffer[start + HEAD_BYTES : end])
+                record: Record = decode_payload(payload)
             except (msgspec.DecodeError, msgspec.ValidationError):
-                self.damages.append(Damage(offset, self._buffer[start:end]))
+                self.damages.append(Damage(offset, self._buffer[start : start + size]))
                 continue
             yield record
 
@@ -106,9 +108,8 @@ class SegmentReader:
         candidate = self._buffer.find(MAGIC, self._at + 1)
         while True:
             while candidate >= 0:
-                end = frame_end(self._buffer, candidate)
-                if end and is_intact(self._buffer, candidate, end):
-                    return candidate, end
+                if payload_at(self._buffer, candidate) is not None:
+                    return candidate, candidate
                 candidate = self._buffer.find(MAGIC, candidate + 1)
             searched = max(len(self._buffer) - HEAD_BYTES - MAX_PAYLOAD, self._at + 1)
             more = os.pread(self._fd, CHUNK, self.offset + len(self._buffer) - self._at)

@@ -109,6 +109,7 @@ _TYPES: Final[dict[type[object], int]] = {
     Progress: 4,
     Settle: SETTLE,
 }
+_unpack_head: Final = _HEAD.unpack_from
 _encode: Final = msgspec.msgpack.Encoder().encode
 decode_payload: Final = msgspec.msgpack.Decoder(Record).decode
 
@@ -131,8 +132,14 @@ def frame_end(data: bytes, start: int) -> int:
     return end if end <= len(data) else 0
 
 
-def is_intact(data: bytes, start: int, end: int) -> bool:
-    """Whether the frame [start, end) carries the checksum of its bytes."""
-    said = int.from_bytes(data[start + 5 : start + HEAD_BYTES], "little")
-    payload = memoryview(data)[start + HEAD_BYTES : end]
-    return said == crc32(payload, crc32(data[start + 2 : start + 5]))
+def payload_at(data: bytes, start: int) -> bytes | None:
+    """What the frame that begins at `start` carries; None: there is no intact frame."""
+    try:
+        magic, _, length, said = _unpack_head(data, start)
+    except struct.error:
+        return None
+    begin = start + HEAD_BYTES
+    payload = data[begin : begin + length]
+    if magic != MAGIC or len(payload) != length:
+        return None
+    return payload if crc32(payload, crc32(data[start + 2 : start + 5])) == said else None

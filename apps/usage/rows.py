@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -114,7 +115,13 @@ class RollupSums(msgspec.Struct):
 
 def text_of(at_ms: int) -> str:
     """An instant as the databases compare it."""
-    return as_text(_EPOCH + timedelta(milliseconds=at_ms))
+    at_s, millis = divmod(at_ms, 1000)
+    return f"{_second(at_s)}.{millis:03d}000" if millis else _second(at_s)
+
+
+@lru_cache(64)
+def _second(at_s: int) -> str:
+    return as_text(_EPOCH + timedelta(seconds=at_s))
 
 
 def request_row(closed: Closed, names: Names) -> RequestRow:

@@ -14,7 +14,7 @@ import pytest
 
 from apps.usage import segments
 from apps.usage.journal import Journal
-from apps.usage.records import decode_payload, encode_frame, frame_end, is_intact
+from apps.usage.records import HEAD_BYTES, decode_payload, encode_frame, payload_at
 from chatvault.lib.errors import JournalUnavailable
 from chatvault.lib.ids import uuid7_bytes
 from tests.usage.samples import end, intent, progress, settle, start
@@ -30,10 +30,9 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def frames(path: Path) -> list[object]:
     data, at, found = path.read_bytes(), 0, []
-    while until := frame_end(data, at):
-        assert is_intact(data, at, until)
-        found.append(decode_payload(data[at + 9 : until]))
-        at = until
+    while (payload := payload_at(data, at)) is not None:
+        found.append(decode_payload(payload))
+        at += HEAD_BYTES + len(payload)
     assert at == len(data)
     return found
 
