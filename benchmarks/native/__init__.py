@@ -95,7 +95,10 @@ def run_load(program: Path, *, core: int, port: int, request: bytes, load: Load)
         command += [str(load.expect_events), samples]
         began = time.monotonic()
         process = processes.spawn(command, core=core, stdout=subprocess.PIPE)
-        out, _ = process.communicate(timeout=load.seconds + 30)
+        try:
+            out, _ = process.communicate(timeout=load.seconds + 30)
+        finally:
+            processes.stop(process)
         wall_s = time.monotonic() - began
         if process.returncode:
             raise RuntimeError(f"the load generator ended with status {process.returncode}")

@@ -9,7 +9,6 @@
  * SAMPLES gets one struct sample per good answer that ended after WARM_MS; stdout one JSON line. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -69,21 +68,48 @@ static void failed(struct conn *c, const char *why) {
                  c->kept_len ? c->kept : "");
 }
 
+/* Begins to connect; never waits, because an overloaded gateway may not take connections. */
 static bool dial(struct conn *c) {
     int one = 1;
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&target, sizeof target)) return false;
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->fd < 0) return false;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    fcntl(c->fd, F_SETFL, O_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+    if (connect(c->fd, (struct sockaddr *)&target, sizeof target) && errno != EINPROGRESS)
+        return false;
+    struct epoll_event event = {.events = EPOLLOUT, .data.ptr = c};
     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event);
-    return c->open = true;
+    return true;
 }
 
 static void drop(struct conn *c) {
     if (c->fd >= 0) close(c->fd);
     c->fd = -1;
     c->open = false;
+}
+
+static void give_up(struct conn *c, const char *why) {
+    failed(c, why);
+    drop(c);
+    active--;
+}
+
+static void send_request(struct conn *c) {
+    if (send(c->fd, request, request_len, MSG_NOSIGNAL) != (ssize_t)request_len)
+        give_up(c, "cannot send");
+}
+
+static void connected(struct conn *c) {
+    int error = 0;
+    socklen_t len = sizeof error;
+    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    if (error) {
+        give_up(c, "cannot connect");
+        return;
+    }
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+    epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event);
+    c->open = true;
+    send_request(c);
 }
 
 static void ask(struct conn *c) {
@@ -94,17 +120,10 @@ static void ask(struct conn *c) {
     c->events = 0;
     c->done_seen = false;
     c->began = now_us();
-    if (!c->open && !dial(c)) {
-        failed(c, "cannot connect");
-        drop(c);
-        active--;
-        return;
-    }
-    if (send(c->fd, request, request_len, MSG_NOSIGNAL) != (ssize_t)request_len) {
-        failed(c, "cannot send");
-        drop(c);
-        active--;
-    }
+    if (c->open)
+        send_request(c);
+    else if (!dial(c))
+        give_up(c, "cannot connect");
 }
 
 static void record(struct conn *c, int64_t now) {
@@ -299,7 +318,13 @@ static void run(struct conn *all) {
             ask(c);
         }
         int count = epoll_wait(epoll_fd, events, MAX_EVENTS, started < connections ? 1 : 50);
-        for (int i = 0; i < count; i++) readable(events[i].data.ptr);
+        for (int i = 0; i < count; i++) {
+            struct conn *c = events[i].data.ptr;
+            if (c->open)
+                readable(c);
+            else if (c->fd >= 0)
+                connected(c);
+        }
     }
 }
 
