@@ -7,7 +7,7 @@ TEST_ARGS ?= -n 2 -q
 .PHONY: help
 help: ## Show what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
-		awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+		awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: install
 install: ## Make .venv and install what ChatVault needs to run
