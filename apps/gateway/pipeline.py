@@ -31,7 +31,10 @@ async def serve(request: GatewayRequest, plane: DataPlane, outlet: Outlet) -> No
     offer = authorise(request, identity, plane)
     meter = plane.live[request.id] = await admit(request, identity, offer, plane)  # 3
     try:
-        tail = await _answer(meter, plane, outlet)
+        try:
+            tail = await _answer(meter, plane, outlet)
+        finally:
+            outlet.unwatch()
     except ChatVaultError as error:
         meter.fail("error", error.http_status, error.public_code)
         await close_books(meter, plane)
@@ -52,13 +55,14 @@ async def serve(request: GatewayRequest, plane: DataPlane, outlet: Outlet) -> No
 async def _answer(meter: Meter, plane: DataPlane, outlet: Outlet) -> bytes:
     """Steps 4 to 6; returns the bytes that wait for the books."""
     plan = route(meter, plane)  # 4
+    if meter.request.stream:
+        outlet.watch()
     upstream = await call(plan, meter, plane)  # 5
     try:
         if not meter.request.stream:
             return take_answer(upstream, meter)
         return await stream(upstream, meter, plane, outlet, answer_head(meter, plane))  # 6
     finally:
-        outlet.unwatch()
         await upstream.close()
 
 
@@ -82,4 +86,6 @@ async def _hang_up(meter: Meter, plane: DataPlane, outlet: Outlet) -> None:
     if task is not None:
         task.uncancel()
     meter.fail("cancelled", 499, "client_closed_request")
+    if meter.is_sent and meter.usage_source == "none":
+        meter.estimate(0)  # the provider has the prompt
     await asyncio.shield(close_books(meter, plane))

@@ -30,14 +30,14 @@ from chatvault.lib.errors import (
 class Upstream:
     """A call whose answer can be delivered: a whole one, or the beginning of a stream."""
 
-    __slots__ = ("_performing", "_source", "answer", "call", "first", "is_ended", "reader")
+    __slots__ = ("_performing", "_source", "answer", "call", "first", "reader", "tail")
 
     def __init__(self, call: Call) -> None:
         self.call = call
         self.answer: Answer | None = None
         self.reader: StreamReader | None = None
         self.first = b""  # of a stream: what may go to the client at once
-        self.is_ended = False  # of a stream: the provider's body has ended
+        self.tail: bytes | None = None  # of a stream that has ended: what waits for the books
         self._source: UpstreamAnswer | None = None
         self._performing: AbstractAsyncContextManager[UpstreamAnswer] | None = None
 
@@ -65,17 +65,20 @@ class Upstream:
         if not source.headers.get("content-type", "").startswith("text/event-stream"):
             raise UpstreamInvalid("The provider answered a streamed request without a stream.")
         self.reader = adapter.open_stream(self.call, candidate.endpoint)
-        while not self.first and not self.is_ended:
-            self.first = await self.next() or b""
+        while not self.first and self.tail is None:
+            self.first = await self.next()
 
-    async def next(self) -> bytes | None:
-        """More bytes for the client (perhaps none yet), or None at the clean end of the body."""
+    async def next(self) -> bytes:
+        """More bytes of a stream for the client, perhaps none; at its end there is a `tail`.
+
+        Raises UpstreamBroken where the provider's body ends before the stream is complete.
+        """
         assert self._source is not None and self.reader is not None
         data = await self._source.next_chunk()
-        if not data:
-            self.is_ended = True
-            return None
-        return self.reader.feed(data)
+        if data:
+            return self.reader.feed(data)
+        self.tail = self.reader.finish()
+        return b""
 
     @property
     def source(self) -> UpstreamResponse | None:

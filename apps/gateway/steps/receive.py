@@ -53,6 +53,8 @@ def receive(request: GatewayRequest) -> None:
     Raises MalformedJson, InvalidField (with `param`) or BadRequest; all are 400.
     """
     try:
+        if not request.body.isascii():
+            request.body.decode()  # fields that nobody reads are passed on as they are
         if request.operation == "chat":
             _receive_chat(request)
         elif request.operation == "completions":

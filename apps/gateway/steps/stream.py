@@ -18,6 +18,7 @@ PROGRESS_EVERY_S = 2.0
 PROGRESS_EVERY_EVENTS = 1000
 LOOK_EVERY_EVENTS = 32
 NO_CAP = 2**63
+SLACK = 16  # events that carry no output: roles, finish reasons, comments
 EVENT_HEAD = b"data: "
 
 
@@ -47,10 +48,8 @@ async def stream(
         meter.first_token()
         record_progress(meter, plane, 1)
         await outlet.start(200, head)
-        outlet.watch()
         await outlet.write(upstream.first)
-        await _pass_on(upstream, Relay(reader, meter, plane, outlet), meter, outlet)
-        tail = reader.finish()
+        tail = await _pass_on(upstream, Relay(reader, meter, plane, outlet), meter, outlet)
         meter.succeed()
     except ChatVaultError as error:
         meter.fail("error", 200, error.public_code)
@@ -69,8 +68,18 @@ class CapReached(Exception):
 class Relay:
     """The hot path of a stream: one look and one write a chunk."""
 
-    __slots__ = ("_feed", "_look_at", "_marked_at", "_marked_events", "_meter", "_push",
-                 "_reader", "cap", "plane")  # fmt: skip
+    __slots__ = (
+        "_feed",
+        "_look_at",
+        "_marked_at",
+        "_marked_events",
+        "_meter",
+        "_push",
+        "_pushed",
+        "_reader",
+        "cap",
+        "plane",
+    )
 
     def __init__(
         self, reader: StreamReader, meter: Meter, plane: DataPlane, outlet: Outlet
@@ -82,46 +91,59 @@ class Relay:
         self.plane = plane
         self._marked_at = clock.monotonic()
         self._marked_events = 1
+        self._pushed = 0
         self.cap = meter.output_cap if meter.reserved_nano else NO_CAP
         self._look_at = min(LOOK_EVERY_EVENTS, self.cap)
 
     def __call__(self, data: bytes) -> bool:
         """Take what the provider sent. Raises what the reader raises, and CapReached."""
         out = self._feed(data)
-        is_full = self._push(out) if out else False
-        if self._reader.output_events > self._look_at:
+        if not out:
+            return False
+        is_full = self._push(out)
+        self._pushed += 1
+        if self._reader.output_events > self._look_at or self._pushed > self._look_at + SLACK:
             self.look()
         return is_full
 
+    def count(self) -> None:
+        """Where somebody else pushes."""
+        self._pushed += 1
+        self.look()
+
     def look(self) -> None:
-        """Mark the progress now and again, and mind the cap."""
-        events = self._reader.output_events
+        """Mark the progress now and again, and mind the cap.
+
+        A reader counts repeats once, but a provider that says one thing for ever must end too.
+        """
+        events = max(self._reader.output_events, self._pushed - SLACK)
         now = clock.monotonic()
         if (
             events - self._marked_events >= PROGRESS_EVERY_EVENTS
             or now - self._marked_at >= PROGRESS_EVERY_S
         ):
-            record_progress(self._meter, self.plane, events)
+            record_progress(self._meter, self.plane, self._reader.output_events)
             self._marked_at, self._marked_events = now, events
         self._look_at = min(events + LOOK_EVERY_EVENTS, self.cap)
         if events > self.cap:
             raise CapReached
 
 
-async def _pass_on(upstream: Upstream, relay: Relay, meter: Meter, outlet: Outlet) -> None:
-    """Until the provider's clean end. Where both sides are ours, bytes are not even awaited."""
+async def _pass_on(upstream: Upstream, relay: Relay, meter: Meter, outlet: Outlet) -> bytes:
+    """All but the tail, which is returned. Between two sides of ours nothing is awaited."""
     source = upstream.source if outlet.is_direct else None
-    while not upstream.is_ended:
+    while upstream.tail is None:
         try:
             if source is not None:
                 await source.pipe(relay, outlet.drained)
-                return
+                source = None  # its clean end; the tail is next
             data = await upstream.next()
             if data:
                 await outlet.write(data)
-            relay.look()
+                relay.count()
         except CapReached:
             relay.cap = await _hold_more(meter, relay)
+    return upstream.tail
 
 
 async def _hold_more(meter: Meter, relay: Relay) -> int:
