@@ -31,7 +31,8 @@ def test_oracle_file_survives_a_kill(tmp_path):
         assert httpx.post(url, json=body, headers=headers).status_code == 200
         slow = body | {"model": "stream:1000@50ms", "stream": True}
         with httpx.stream("POST", url, json=slow) as response:
-            next(response.iter_raw())
+            received = response.iter_raw()
+            next(received)
             os.kill(process.pid, signal.SIGKILL)
             process.wait(10)
     finally:
