@@ -13,27 +13,11 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_DEPTH: Final = 32
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses aliases (they can blow a small text up) and duplicate keys."""
+_Fast: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's parser where it is built in
 
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self._depth = 0
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise yaml.MarkedYAMLError(
-                problem="Anchors and aliases are not supported", problem_mark=event.start_mark
-            )
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(
-                problem="This is nested too deeply", problem_mark=self.peek_event().start_mark
-            )
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
+class _Loader(_Fast):
+    """The safe loader, refusing fields that are there twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -55,6 +39,7 @@ def load(text: str) -> Any:
         raise _refused("document", "It is larger than 4 MiB.", "Split it into several.")
     loader = None
     try:
+        _check_shape(text)
         loader = _Loader(text)
         return loader.get_single_data()
     except yaml.MarkedYAMLError as error:
@@ -67,6 +52,25 @@ def load(text: str) -> Any:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _check_shape(text: str) -> None:
+    """Aliases can blow a small text up, and nesting can exhaust whoever walks it: neither gets as
+    far as becoming data."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Fast):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise _at(event, "Anchors and aliases are not supported")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _at(event, "This is nested too deeply")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _at(event: Any, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
 
 def _refused(path: str, reason: str, hint: str) -> DocumentRefused:

@@ -39,7 +39,7 @@ def post(browser, settings):
     settings.ROOT_URLCONF = "tests.configuration.urls"
 
     def post(page: str, data: dict[str, Any], *args: Any) -> HttpResponse:
-        return browser.post(reverse(f"admin:accounts_team_{page}", args=args), data)
+        return browser.post(reverse(f"bare:accounts_team_{page}", args=args), data)
 
     return post
 

@@ -10,6 +10,7 @@ from unfold.sites import UnfoldAdminSite
 
 from apps.accounts.models import Team
 from apps.configuration.admin import VersionedAdmin
+from chatvault.urls import urlpatterns as real
 
 
 class TeamAdmin(VersionedAdmin):
@@ -24,6 +25,6 @@ class TeamAdmin(VersionedAdmin):
         raise RuntimeError("half way")
 
 
-site = UnfoldAdminSite()
+site = UnfoldAdminSite(name="bare")
 site.register(Team, TeamAdmin)
-urlpatterns = [path("admin/", site.urls)]
+urlpatterns = [path("bare/", site.urls), *real]
