@@ -65,6 +65,7 @@ if ! { [ -x "$venv/bin/python" ] && is_new_enough "$venv/bin/python"; }; then
     make_venv
 fi
 install_packages
-"$venv/bin/python" scripts/warm.py || true # only spares the first start the compiling
+say "compiling"
+"$venv/bin/python" scripts/warm.py 2>/dev/null || true # only spares the first start the compiling
 fingerprint "$wanted" >"$(stamp "$wanted")"
 say "installed"

@@ -31,8 +31,8 @@ def run() -> int:
     state.prepare(home)
     listener, url = _listen()  # reads the settings, which now find the secrets that were made
     say(f"starting; state is kept in {home}")
-    _set_up_django()
-    _set_up_state(home, url)
+    set_up_django()
+    set_up_state(home, url)
 
     from chatvault.supervisor import tasks
     from chatvault.supervisor.supervise import Supervisor
@@ -63,7 +63,7 @@ def address_of(listener: socket.socket) -> str:
     return url_of(listener)
 
 
-def _set_up_state(home: Path, url: str) -> None:
+def set_up_state(home: Path, url: str) -> None:
     from chatvault.first_run.run import first_run
     from chatvault.supervisor import database
 
@@ -74,7 +74,7 @@ def _set_up_state(home: Path, url: str) -> None:
     database.close()
 
 
-def _set_up_django() -> None:
+def set_up_django() -> None:
     import django
 
     from chatvault.admin_app import AdminConfig
