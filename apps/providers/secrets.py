@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -73,8 +75,13 @@ def origin_of(base_url: str, family: str, vendor: str = "") -> str:
 
 
 def origin_of_provider(base_url: str, family: str, options: Mapping[str, object]) -> str:
-    """`origin_of` from what a provider's row has."""
-    return origin_of(base_url, family, str(options.get("vendor") or ""))
+    """`origin_of` from what a provider's row has: where there is no URL, the options that choose
+    the vendor choose the address, too."""
+    vendor = str(options.get("vendor") or options.get("litellm_provider") or "")
+    if params := options.get("params"):
+        text = json.dumps(params, sort_keys=True, default=str)
+        vendor += f":{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return origin_of(base_url, family, vendor)
 
 
 def is_sealed(text: str) -> bool:

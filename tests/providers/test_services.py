@@ -78,7 +78,12 @@ class TestSecrets:
     def test_a_family_change_without_an_address_moves_too(self):
         provider = make_provider(family="openai", base_url="", options={"vendor": "openai"})
         credential = make_credential(provider=provider, secret=CANARY)
-        for change in ({"options": {"vendor": "groq"}}, {"family": "litellm"}):
+        for change in (
+            {"options": {"vendor": "groq"}},
+            {"options": {"litellm_provider": "cohere"}},
+            {"options": {"vendor": "openai", "params": {"region": "x"}}},
+            {"family": "litellm"},
+        ):
             for name, value in change.items():
                 setattr(provider, name, value)
             with pytest.raises(SecretUnavailable):
