@@ -11,7 +11,7 @@ from django.db import transaction
 
 from apps.accounts import credentials, errors
 from apps.accounts.keys import pepper
-from apps.accounts.models import ApiKey, Client
+from apps.accounts.models import ApiKey, Client, Team
 from apps.configuration import announce
 from chatvault.lib import clock
 from chatvault.lib.redact import Secret
@@ -123,6 +123,16 @@ def suspend_clients(*, clients: QuerySet[Client], actor: User | None) -> int:
 def resume_clients(*, clients: QuerySet[Client], actor: User | None) -> int:
     """The clients' keys work again. How many clients changed."""
     return _switch(clients, is_active=True)
+
+
+@transaction.atomic
+def switch_teams(*, teams: QuerySet[Team], is_active: bool) -> int:
+    """Keys of the teams' clients work, or are refused. How many teams changed."""
+    chosen = list(teams.exclude(is_active=is_active).order_by().values_list("pk", flat=True))
+    Team.objects.filter(pk__in=chosen).update(is_active=is_active)
+    if chosen:
+        announce_keys(ApiKey.objects.filter(client__team__in=chosen))
+    return len(chosen)
 
 
 @transaction.atomic

@@ -1,0 +1,103 @@
+"""What the pages of accounts and of the apps above share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django.contrib import messages
+from django.db import IntegrityError
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
+
+from apps.accounts.errors import AccountsError
+from apps.configuration.admin import VersionedAdmin
+
+_NEVER_LOOKED_UP = frozenset({"digest", "password", "secret"})
+
+
+class Rows(ChangeList):
+    """A list whose page is filled in by its admin, in a fixed number of queries."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        self.model_admin.fill_in(self.result_list)
+
+
+class PageMixin:
+    """Rows filled in a page at a time; no search by what is secret; refusals in plain words."""
+
+    falls_with: ClassVar[tuple[type[Model], ...]] = ()
+    """Rows that go with one of this page and need no permission of their own for it."""
+
+    def fill_in(self, rows: Sequence[Any]) -> None:
+        """Put onto the rows of one page what their columns show."""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return Rows
+
+    def lookup_allowed(self, lookup: str, *args: Any, **kwargs: Any) -> bool:
+        if _NEVER_LOOKED_UP & set(lookup.split("__")):
+            return False
+        return super().lookup_allowed(lookup, *args, **kwargs)  # type: ignore[misc, no-any-return]
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        shown, counts, lacking, protected = super().get_deleted_objects(objs, request)  # type: ignore[misc]
+        names = {model._meta.verbose_name for model in self.falls_with}
+        return shown, counts, {name for name in lacking if name not in names}, protected
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
+        except AccountsError as refused:
+            return _again(request, str(refused))
+        except IntegrityError:
+            return _again(
+                request,
+                "Somebody else changed this at the same time; nothing was saved. Try again.",
+            )
+
+
+class Page(PageMixin, ModelAdmin):
+    """A page of rows that are not part of the configuration."""
+
+
+class VersionedPage(PageMixin, VersionedAdmin):
+    """A page whose changes are revisions of the configuration."""
+
+
+class ReadOnlyPage(Page):
+    """Rows that nobody edits by hand, whatever their permissions."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+def link_to(row: Model | None, text: str | None = None) -> str | SafeString:
+    """A link to a row's page, or its name where it has none."""
+    if row is None:
+        return "–"
+    label = str(row) if text is None else text
+    name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
+    try:
+        url = reverse(name, args=[row.pk])
+    except NoReverseMatch:
+        return label
+    return format_html('<a class="cv-link" href="{}">{}</a>', url, label)
+
+
+def _again(request: HttpRequest, message: str) -> HttpResponse:
+    messages.error(request, message)
+    return HttpResponseRedirect(request.get_full_path())

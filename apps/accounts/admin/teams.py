@@ -1,0 +1,70 @@
+"""Teams: who is in them, and which clients are theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from unfold.admin import TabularInline
+from unfold.decorators import display
+
+from apps.accounts import services
+from apps.accounts.admin.pages import VersionedPage
+from apps.accounts.models import ApiKey, Membership, Team
+
+
+class MembershipOfTeam(TabularInline):
+    model = Membership
+    autocomplete_fields = ("user",)
+    extra = 0
+    verbose_name = "member"
+
+
+@admin.register(Team)
+class TeamAdmin(VersionedPage):
+    """Cost centres. A team with clients cannot be deleted; make it inactive instead."""
+
+    list_display = ("name", "description", "clients_shown", "members_shown", "is_active")
+    list_filter = ("is_active",)
+    search_fields = ("name", "description")
+    fields = ("name", "description", "is_active")
+    inlines = (MembershipOfTeam,)
+    actions = ("close", "open")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                client_count=Count("clients", distinct=True),
+                member_count=Count("memberships", distinct=True),
+            )
+        )
+
+    @display(description="clients", ordering="client_count")
+    def clients_shown(self, team: Any) -> int:
+        return int(team.client_count)
+
+    @display(description="members", ordering="member_count")
+    def members_shown(self, team: Any) -> int:
+        return int(team.member_count)
+
+    def save_model(self, request: HttpRequest, obj: Team, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and "is_active" in form.changed_data:
+            services.announce_keys(ApiKey.objects.filter(client__team=obj))
+
+    @admin.action(description="Make inactive: refuse all their keys", permissions=["change"])
+    def close(self, request: HttpRequest, queryset: QuerySet[Team]) -> None:
+        self._switch(request, queryset, is_active=False)
+
+    @admin.action(description="Make active again", permissions=["change"])
+    def open(self, request: HttpRequest, queryset: QuerySet[Team]) -> None:
+        self._switch(request, queryset, is_active=True)
+
+    def _switch(self, request: HttpRequest, teams: QuerySet[Team], *, is_active: bool) -> None:
+        count = services.switch_teams(teams=teams, is_active=is_active)
+        state = "active" if is_active else "inactive"
+        self.message_user(request, f"{count} teams are {state} now.")
