@@ -244,3 +244,36 @@ class TestConnection:
     def test_an_unknown_family_is_told(self):
         credential = make_credential(provider=make_provider(family="nope", base_url=""))
         assert "no provider family 'nope'" in services.test_connection(credential).message
+
+
+@pytest.mark.django_db
+def test_the_command_seals_anew_and_says_so(monkeypatch):
+    from io import StringIO
+
+    from django.core.management import call_command
+
+    credential = make_credential(secret=CANARY)
+    before = credential.secret
+    keys = {"n": b"n" * 32, "t1": b"v" * 32}
+    ring = ",".join(f"{name}:{base64.b64encode(key).decode()}" for name, key in keys.items())
+    rotated = Vault(Secret(ring))
+    monkeypatch.setattr(services, "vault", lambda: rotated)
+    out = StringIO()
+    call_command("reseal_secrets", stdout=out)
+    assert out.getvalue() == "Secrets sealed with the first key of the ring: 1.\n"
+    credential.refresh_from_db()
+    assert credential.secret != before
+    assert services.open_credential(credential).reveal() == CANARY
+
+
+@pytest.mark.django_db
+def test_the_command_changes_nothing_when_a_key_is_missing(monkeypatch):
+    from django.core.management import CommandError, call_command
+
+    make_credential(secret=CANARY)
+    before = list(Credential.objects.values())
+    lost = Vault(Secret(f"n:{base64.b64encode(b'n' * 32).decode()}"))
+    monkeypatch.setattr(services, "vault", lambda: lost)
+    with pytest.raises(CommandError, match="'t1', which is not in the ring"):
+        call_command("reseal_secrets")
+    assert list(Credential.objects.values()) == before
