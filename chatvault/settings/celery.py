@@ -30,4 +30,7 @@ class CelerySettings(Section):
             return {"CELERY_BROKER_URL": url}
         folder = str(home / "broker")
         options = {"data_folder_in": folder, "data_folder_out": folder, "control_folder": folder}
-        return {"CELERY_BROKER_URL": "filesystem://", "CELERY_BROKER_TRANSPORT_OPTIONS": options}
+        return {
+            "CELERY_BROKER_URL": "filesystem://localhost",
+            "CELERY_BROKER_TRANSPORT_OPTIONS": options,
+        }
