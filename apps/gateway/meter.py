@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from apps.billing.limits import Headroom
 from apps.billing.pricing import Bill
 from apps.gateway.contracts import Candidate, GatewayRequest, Identity, Offer
@@ -9,6 +11,9 @@ from apps.providers.adapters.contract import Call, Usage
 from chatvault.lib import clock
 
 NOTHING = Usage()
+
+Outcome = Literal["ok", "error", "cancelled", "interrupted"]
+UsageSource = Literal["provider", "estimated", "none"]
 
 
 class Meter:
@@ -60,12 +65,12 @@ class Meter:
         self.is_sent = False  # an intent is in the journal: something may have been sent
         self.attempts = 0
         self.candidate: Candidate | None = None
-        self.outcome = "error"
+        self.outcome: Outcome = "error"
         self.http_status = 500
         self.error_code = ""
         self.first_token_at = -1.0
         self.usage = NOTHING
-        self.usage_source = "none"
+        self.usage_source: UsageSource = "none"
         self.bill: Bill | None = None  # set when the books are closed
 
     def call_for(self, candidate: Candidate) -> Call:
@@ -93,12 +98,12 @@ class Meter:
         self.http_status = status
         self.error_code = ""
 
-    def fail(self, outcome: str, status: int, code: str) -> None:
+    def fail(self, outcome: Outcome, status: int, code: str) -> None:
         self.outcome = outcome
         self.http_status = status
         self.error_code = code
 
-    def use(self, usage: Usage, source: str) -> None:
+    def use(self, usage: Usage, source: UsageSource) -> None:
         self.usage = usage
         self.usage_source = source
 

@@ -60,9 +60,13 @@ class OpenRequests:
         """
         if type(record) is Settle:
             settled = self._open.pop(record.request_id, None)
-            return record if settled is None else Closed(settled, record)
+            if settled is None:
+                return record
+            _end_last_attempt(settled, record)
+            return Closed(settled, record)
         if type(record) is Intent:
-            self._open.setdefault(record.request_id, OpenRequest(owner, record))
+            if record.request_id not in self._open:
+                self._open[record.request_id] = _begin(record, owner)
             return None
         request = self._open.get(record.request_id)
         if request is None:
@@ -96,3 +100,20 @@ class OpenRequests:
 
     def __len__(self) -> int:
         return len(self._open)
+
+
+def _begin(intent: Intent, owner: str) -> OpenRequest:
+    request = OpenRequest(owner, intent)
+    if intent.deployment_id:
+        request.starts[1] = AttemptStart(
+            intent.request_id, 1, intent.at_ms, intent.deployment_id, intent.price_id
+        )
+    return request
+
+
+def _end_last_attempt(request: OpenRequest, settle: Settle) -> None:
+    number = settle.attempts
+    if number and number not in request.ends:
+        request.ends[number] = AttemptEnd(
+            settle.request_id, number, settle.at_ms, settle.http_status, settle.error_code
+        )

@@ -49,10 +49,12 @@ class Intent(msgspec.Struct, array_like=True, tag=1, frozen=True):
     max_output_tokens: Whole
     reserved_nano: Whole
     budgets: tuple[tuple[int, int], ...]  # (budget id, start of its window in epoch seconds)
+    deployment_id: int = 0  # not 0: the first attempt starts with this record
+    price_id: int = 0  # of that attempt; 0: unpriced
 
 
 class AttemptStart(msgspec.Struct, array_like=True, tag=2, frozen=True):
-    """A call to a provider is about to be made."""
+    """A call to a provider is about to be made; the first one is part of its Intent."""
 
     request_id: RequestId
     number: Small  # from 1
@@ -62,7 +64,7 @@ class AttemptStart(msgspec.Struct, array_like=True, tag=2, frozen=True):
 
 
 class AttemptEnd(msgspec.Struct, array_like=True, tag=3, frozen=True):
-    """That call is over."""
+    """That call is over. Where the record is missing, a Settle ended the last one."""
 
     request_id: RequestId
     number: Small
