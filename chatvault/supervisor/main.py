@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import time
+import traceback
 from importlib import import_module
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def run() -> int:
         tasks.background(),
         listener=listener,
         on_ready=lambda: say(f"ready at {url} after {time.monotonic() - began:.1f} s"),
-        when_idle=lambda: import_module("chatvault.urls"),  # so that a restart finds it loaded
+        when_idle=_load_pages,
         on_change=lambda pids: _write_pids(home / "run" / "serve.json", url, pids),
     )
     return supervisor.run()
@@ -89,6 +90,16 @@ def preload() -> None:
         import_module(name)
     gc.collect()
     gc.freeze()  # what is shared by fork is never looked at, so it stays shared
+
+
+def _load_pages() -> None:
+    """The admin's own imports, so that a restart finds them done. Whatever is wrong with a page,
+    the gateway goes on serving clients."""
+    try:
+        import_module("chatvault.urls")
+    except Exception:  # any fault of any page; the gateway must outlive it
+        traceback.print_exc()
+        say("the admin cannot be loaded (see above); clients are served all the same")
 
 
 def _write_pids(path: Path, url: str, pids: dict[str, int]) -> None:
