@@ -17,6 +17,7 @@ from django.db import transaction
 
 from apps.configuration import loading, reading, registry, revisions
 from apps.configuration.exporting import export
+from apps.configuration.locks import hold_writer
 from apps.configuration.problems import DocumentRefused, Problem
 from apps.configuration.work import Applied, Work
 
@@ -48,6 +49,7 @@ def apply(
     """
     work = Work(actor=actor, prune=prune, keep=keep, may_wipe=may_wipe)
     with transaction.atomic():
+        hold_writer()
         _write(document, work)
         revision = revisions.record(source=source, actor=actor, comment=comment)
         work.applied.revision = revision.pk

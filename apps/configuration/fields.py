@@ -58,7 +58,7 @@ class Text(Field):
             raise Wrong(f"This must be text, not {kind_of(value)}.", "Put it into quotes.")
         if len(value) > self.max_length:
             raise Wrong(f"This is longer than {self.max_length} characters.", "Shorten it.")
-        if any(c < " " or c == "\x7f" for c in value):
+        if any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
             raise Wrong("This has control characters in it.", "Write one line of plain text.")
         if self.required and not value.strip():
             raise Wrong("This is empty.", "Write a value.")
@@ -287,7 +287,9 @@ def _json(value: Any) -> Any:
         return {str(key): _json(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_json(part) for part in value]
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, str):
+        return Text(name="", max_length=10_000).read(value)
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value

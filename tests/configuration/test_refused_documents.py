@@ -71,6 +71,9 @@ def test_hints_guess_what_was_meant():
         ("teams", [{"name": "research"}, {"name": "x" * 101}], "teams[1].name"),
         ("teams", [{"name": "research"}, {}], "teams[1].name"),
         ("teams", [{"name": "research", "active": "yes"}], "teams[0].active"),
+        ("teams", [{"name": "research", "description": "\ud800"}], "teams[0].description"),
+        ("teams", [{"name": "research", "description": "a\x00b"}], "teams[0].description"),
+        ("teams", [{"name": "research", "description": "x" * 256}], "teams[0].description"),
         ("teams", [{"name": "research", 7: 1}], "teams[0].a whole number"),
         ("clients", [{"name": "a", "team": "nobody"}], "clients[0].team"),
         ("clients", [{"name": "a", "team": None}], "clients[0].team"),
@@ -106,6 +109,16 @@ def test_hints_guess_what_was_meant():
         (
             "providers",
             [{"name": "a", "family": "openai", "options": {"vendr": "x"}}],
+            "providers[0].options",
+        ),
+        (
+            "providers",
+            [{"name": "a", "family": "openai", "options": {"vendor": "\ud800"}}],
+            "providers[0].options",
+        ),
+        (
+            "providers",
+            [{"name": "a", "family": "openai", "options": {"vendor": float("nan")}}],
             "providers[0].options",
         ),
         (
