@@ -57,6 +57,7 @@ def completion(text: str) -> dict:
         "created": 1,
         "model": "llama",
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "service_tier": "on_demand",
         "usage": USAGE,
     }
 
