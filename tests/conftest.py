@@ -14,6 +14,7 @@ from tests.servers.postgres import postgres_server, postgres_url
 from tests.servers.valkey import valkey_server, valkey_url
 
 if TYPE_CHECKING:
+    from apps.gateway.plane import PlaneOptions
     from tests.gateway.testbed import Gateway, Server
 
 __all__ = ["postgres_server", "postgres_url", "valkey_server", "valkey_url"]
@@ -53,10 +54,23 @@ def _gateway_server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def gateway(_gateway_server: Server, upstream: FakeUpstream, tmp_path: Path) -> Iterator[Gateway]:
+def gateway_options() -> PlaneOptions:
+    """Override it where a test needs other deadlines or caps."""
+    from tests.gateway.testbed import PATIENT
+
+    return PATIENT
+
+
+@pytest.fixture
+def gateway(
+    _gateway_server: Server,
+    upstream: FakeUpstream,
+    tmp_path: Path,
+    gateway_options: PlaneOptions,
+) -> Iterator[Gateway]:
     """The real gateway with nothing to offer yet; it may call the fake provider only."""
     from tests.gateway.testbed import Gateway
 
-    made = Gateway(_gateway_server, tmp_path)
+    made = Gateway(_gateway_server, tmp_path, gateway_options)
     yield made
     made.close()

@@ -13,6 +13,7 @@ import pytest
 from apps.billing.limits import BudgetLimit
 from apps.usage.records import AttemptEnd, AttemptStart, Intent
 from tests.fakes.upstream import CANARY, FakeUpstream
+from tests.faults.conftest import PHASE_S, TOTAL_S
 from tests.gateway.testbed import Gateway
 
 PROMPT: Any = [{"role": "user", "content": "one two three four"}]
@@ -49,7 +50,7 @@ class Caller:
         assert (settle.outcome, settle.error_code, settle.http_status) == ("error", code, status)
         assert (settle.usage_source, settle.charged_nano) == ("none", 0)
         assert settle.attempts == attempts == len(self.upstream.seen) == len(self.attempts())
-        starts = [one for one in self.gateway.records() if isinstance(one, AttemptStart)]
+        starts = [one for one in self.gateway.records() if isinstance(one, Intent | AttemptStart)]
         assert len(starts) == attempts
 
     def check_estimated(self, delivered: int, outcome: str = "error", within: int = 1) -> None:
@@ -78,6 +79,11 @@ def texts(reply: httpx.Response) -> list[str]:
     events = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
     said = [one["choices"][0]["delta"].get("content") for one in events if one.get("choices")]
     return [text for text in said if text]
+
+
+def check_took(deadline_s: float, seconds: float) -> None:
+    """Never before its deadline, and not long after; the margin is for a busy machine."""
+    assert deadline_s <= seconds < deadline_s + 0.5
 
 
 def error_in(reply: httpx.Response) -> dict[str, Any]:
@@ -167,7 +173,7 @@ class TestF4Unreachable:
         gateway.add_model("m", f"{proxy.url}/v1")
         began = time.monotonic()
         reply = post(gateway, call.key)
-        assert 0.5 <= time.monotonic() - began < 0.75
+        check_took(PHASE_S, time.monotonic() - began)
         assert (reply.status_code, reply.json()["error"]["code"]) == (504, "upstream_timeout")
         assert upstream.seen == []
 
@@ -182,20 +188,18 @@ def post(gateway: Gateway, key: str, **more: Any) -> httpx.Response:
 
 
 class TestF5Slow:
-    """Deadlines here: first byte 0.5 s, idle 0.5 s, total 3 s; each within 250 ms."""
-
     @pytest.mark.parametrize("stream", [True, False])
     def test_no_headers(self, call, stream):
         began = time.monotonic()
         reply = call("fault:stall-headers", stream=stream)
-        assert 0.5 <= time.monotonic() - began < 0.75
+        check_took(PHASE_S, time.monotonic() - began)
         call.check_failed(reply, 504, "upstream_timeout", attempts=1)
         call.upstream.wait_until(lambda up: up.last.hung_up)
 
     def test_stall_in_a_stream(self, call):
         began = time.monotonic()
         reply = call("fault:stall-after-2", stream=True)
-        assert 0.5 <= time.monotonic() - began < 0.75
+        check_took(PHASE_S, time.monotonic() - began)
         assert texts(reply) == ANSWER[:2]
         assert error_in(reply)["code"] == "upstream_timeout"
         call.check_estimated(2)
@@ -203,7 +207,7 @@ class TestF5Slow:
     def test_trickle_is_cut_at_the_total_deadline(self, call):
         began = time.monotonic()
         reply = call("fault:trickle-3", stream=True)
-        assert 3.0 <= time.monotonic() - began < 3.25
+        check_took(TOTAL_S, time.monotonic() - began)
         assert error_in(reply)["code"] == "upstream_timeout"
 
     def test_stall_fails_over_before_the_first_byte(self, call):
@@ -298,7 +302,7 @@ class TestF9Rubbish:
 
 
 class TestF10Bombs:
-    @pytest.mark.parametrize("fault", ["huge-50", "gzip-bomb-50"])
+    @pytest.mark.parametrize("fault", ["huge-12", "gzip-bomb-50"])
     @pytest.mark.parametrize("stream", [True, False])
     def test_cut_at_the_cap(self, call, fault, stream):
         reply = call(f"fault:{fault}", stream=stream)
@@ -311,7 +315,7 @@ class TestF11Endless:
     def test_ends_at_the_total_deadline(self, call):
         began = time.monotonic()
         reply = call("fault:endless", stream=True)
-        assert 3.0 <= time.monotonic() - began < 3.4
+        check_took(TOTAL_S, time.monotonic() - began)
         assert error_in(reply)["code"] == "upstream_timeout"
         call.upstream.wait_until(lambda up: up.last.hung_up)
         [settle] = call.gateway.wait_settled()
@@ -325,7 +329,7 @@ class TestF11Endless:
         call.key = call.gateway.add_client(budgets=(budget,))
         began = time.monotonic()
         reply = call(f"fault:{fault}", stream=True, max_tokens=50)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < TOTAL_S
         assert error_in(reply)["code"] == "budget_exhausted"
         call.upstream.wait_until(lambda up: up.last.hung_up)
         [settle] = call.gateway.wait_settled()

@@ -317,7 +317,7 @@ class TestHangUp:
         limited = gateway.add_client(budgets=(budget,), quotas=quotas)
         upstream.will_stream("Hello", hold_after=0)
         self.leave(gateway, upstream, limited, b"", stream=True)
-        upstream.wait_until(lambda up: up.last.hung_up, timeout_s=0.3)
+        upstream.wait_until(lambda up: up.last.hung_up, timeout_s=3)
         gateway.wait_for(lambda: gateway.limits.in_flight == 0)
         gateway.wait_for(lambda: not gateway.plane.live)
         assert gateway.limits.usage_of(budget).held_nano == 0

@@ -35,12 +35,12 @@ T = TypeVar("T")
 
 # Nano-USD per million tokens: 1 USD in, 2 USD out, so one token is 1,000 or 2,000 nano-USD.
 INPUT_NANO, OUTPUT_NANO = 1_000, 2_000
-QUICK = PlaneOptions(
+PATIENT = PlaneOptions(
     pepper=PEPPER,
-    connect_timeout_s=0.5,
-    first_byte_timeout_s=0.5,
-    idle_timeout_s=0.5,
-    total_timeout_s=3.0,
+    connect_timeout_s=10.0,
+    first_byte_timeout_s=10.0,
+    idle_timeout_s=10.0,
+    total_timeout_s=20.0,
 )
 
 
@@ -95,7 +95,7 @@ class Server:
 class Gateway:
     """One test's gateway: add models and clients, call it at `url`, read its books."""
 
-    def __init__(self, server: Server, folder: Path, options: PlaneOptions = QUICK) -> None:
+    def __init__(self, server: Server, folder: Path, options: PlaneOptions = PATIENT) -> None:
         self._server = server
         self._folder = folder / "journal"
         self._options = options
