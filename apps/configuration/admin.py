@@ -178,7 +178,8 @@ class RevisionAdmin(ModelAdmin):
         if applied.is_noop:
             messages.info(request, "The configuration is what it was then already.")
         else:
-            messages.success(request, f"The configuration is that of revision {revision.pk} again.")
+            sentence = f"The configuration is that of revision {revision.pk} again."
+            messages.success(request, sentence)
         return redirect("admin:configuration_revision_change", applied.revision)
 
     def _get(self, revision_id: str | int) -> Revision:

@@ -63,7 +63,7 @@ def time() -> Time:
 
 
 def make_cache(database: Database, time: Time, **options: float) -> KeyCache:
-    return KeyCache(database.load, pepper=PEPPER, monotonic=time, **options)  # type: ignore[arg-type]
+    return KeyCache(database.load, pepper=PEPPER, monotonic=time, **options)
 
 
 async def settle() -> None:
