@@ -1,9 +1,17 @@
-"""The loop of `manage.py ingest`, and the figures that it leaves for others to read."""
+"""The loop of `manage.py ingest`, and the figures that it leaves for others to read.
+
+Batches are shipped by a thread of low priority, so that on a busy core requests come before
+their rows. When too much is waiting it is the main thread's turn, at full priority.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +27,8 @@ GATHER_S: Final = 0.1
 _STATUS_S: Final = 1.0
 _RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 _LAST_RUN_S: Final = 10.0
+_CALM_NICE: Final = 10
+_URGENT_BYTES: Final = 128 * 2**20  # an eighth of the default cap
 
 
 class IngestStatus(msgspec.Struct, frozen=True):
@@ -51,25 +61,37 @@ class Follower:
 
     def run(self) -> None:
         """Until `stop` is set and what is there then is shipped (at most 10 s more)."""
+        with ThreadPoolExecutor(1, "ingest", initializer=_be_calm) as calm:
+            try:
+                self._loop(calm)
+            finally:
+                calm.submit(_disconnect).result()
+        self._tell(is_due=True)
+        self._forget()
+
+    def _loop(self, calm: ThreadPoolExecutor) -> None:
         deadline = float("inf")
         while clock.monotonic() < deadline:
+            is_last_run = self._stop.is_set()
             try:
-                count = self._step()
+                if is_last_run or self._lag() > _URGENT_BYTES:
+                    count = self._step()
+                else:
+                    count = calm.submit(self._step).result()
             except Error as error:
                 self._recover(error)
-                if self._stop.is_set():
+                calm.submit(_disconnect).result()
+                if is_last_run:
                     break
                 self._stop.wait(_RETRY_S[min(self._failures, len(_RETRY_S)) - 1])
                 continue
             self._failures = 0
-            if self._stop.is_set():
+            if is_last_run:
                 deadline = min(deadline, clock.monotonic() + _LAST_RUN_S)
                 if count < 0:
                     break
             elif count < BATCH_RECORDS // 2:
                 self._stop.wait(GATHER_S)
-        self._tell(is_due=True)
-        self._forget()
 
     def run_once(self) -> int:
         """Ship all there is; returns how many requests were settled. Raises django.db.Error."""
@@ -95,12 +117,14 @@ class Follower:
         """The outcome of a commit may be unknown: begin again from what is stored."""
         self._failures += 1
         level = logging.ERROR if self._failures in (1, 10) else logging.DEBUG
-        log.log(
-            level, "The database did not take a batch (%s); trying again.", type(error).__name__
-        )
+        reason = str(error).partition("\n")[0]
+        log.log(level, "The database did not take a batch (%s); trying again.", reason)
         self._tell(is_due=False)
         self._forget()
-        connection.close()
+        _disconnect()
+
+    def _lag(self) -> int:
+        return self._ingester.unshipped_bytes() if self._ingester is not None else 0
 
     def _forget(self) -> None:
         if self._ingester is not None:
@@ -112,12 +136,23 @@ class Follower:
         if not is_due and now < self._status_at + _STATUS_S:
             return
         self._status_at = now
-        lag = self._ingester.unshipped_bytes() if self._ingester else 0
-        status = IngestStatus(clock.wall_s(), lag, self._shipped, self._failures)
+        status = IngestStatus(clock.wall_s(), self._lag(), self._shipped, self._failures)
         path = _status_path(self._directory)
         temporary = path.with_suffix(".part")
-        temporary.write_bytes(msgspec.json.encode(status))
-        temporary.replace(path)
+        with contextlib.suppress(OSError):  # a full disk is a reason to ship, not to stop
+            temporary.write_bytes(msgspec.json.encode(status))
+            temporary.replace(path)
+
+
+def _be_calm() -> None:
+    """On Linux a priority belongs to a thread; elsewhere nothing changes."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _CALM_NICE)
+
+
+def _disconnect() -> None:
+    """Each thread has its own connection: this ends the caller's."""
+    connection.close()
 
 
 def _status_path(directory: Path) -> Path:

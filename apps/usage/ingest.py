@@ -24,7 +24,7 @@ from apps.usage.names import Names
 from apps.usage.open_requests import Closed, OpenRequests
 from apps.usage.reader import Damage, SegmentReader
 from apps.usage.records import Settle, encode_frame
-from apps.usage.segments import SUFFIX, UNNAMED, has_writer, list_segments, owner_of
+from apps.usage.segments import SUFFIX, UNNAMED, bytes_in, has_writer, list_segments, owner_of
 from chatvault.lib import clock
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Ingester:
 
     def unshipped_bytes(self) -> int:
         """What is written and not in the database yet."""
-        return sum(reader.unread_bytes() for reader in self._readers.values())
+        return max(bytes_in(self._directory) - sum(self._shipped_offset.values()), 0)
 
     def close(self) -> None:
         for reader in self._readers.values():

@@ -51,13 +51,6 @@ class SegmentReader:
             os.close(self._fd)
             self._fd = -1
 
-    def fileno(self) -> int:
-        return self._fd
-
-    def unread_bytes(self) -> int:
-        """Bytes after `offset`."""
-        return max(os.fstat(self._fd).st_size - self.offset, 0)
-
     def records(self, *, is_final: bool, until: int | None = None) -> Iterator[Record]:
         """The records after `offset`, which moves along.
 

@@ -50,6 +50,33 @@ while True:
     time.sleep(0.002)
 """
 
+_WATCHER = """
+import subprocess, sys, time
+import django
+django.setup()
+from pathlib import Path
+from django.db import connection
+from apps.usage.journal import Journal
+from apps.usage.models import RequestLog
+from apps.usage.restore import budget_state
+from chatvault.lib.ids import uuid7_bytes
+from tests.usage.samples import intent, settle, start
+count = int(sys.argv[2])
+journal = Journal(Path(sys.argv[1]), segment_bytes=50_000)
+journal.open()
+for _ in range(count):
+    one = uuid7_bytes()
+    journal.append(intent(one), start(one), settle(one, charged_nano=1, cost_nano=1))
+ingest = subprocess.Popen([sys.executable, "manage.py", "ingest"])
+seen = set()
+while RequestLog.objects.count() < count and ingest.poll() is None:
+    seen.update(state.settled_nano for state in budget_state(directory=Path(sys.argv[1])))
+ingest.terminate()
+ingest.wait()
+seen.update(state.settled_nano for state in budget_state(directory=Path(sys.argv[1])))
+print(sorted(seen))
+"""
+
 
 def environment(home: Path, database_url: str) -> dict[str, str]:
     """What ChatVault's processes are started with."""
@@ -92,6 +119,11 @@ class Deployed:
 
     def writer(self, seed: int) -> subprocess.Popen[str]:
         return self._start("-c", _WRITER, str(self.journal), str(seed))
+
+    def watch_budget(self, count: int) -> str:
+        """What the budget was said to have spent, all the while `count` nano-USD were shipped."""
+        command = [sys.executable, "-c", _WATCHER, str(self.journal), str(count)]
+        return subprocess.check_output(command, env=self.environment, cwd=ROOT, text=True)
 
     def query(self, statement: str) -> Sequence[tuple[Any, ...]]:
         if self._database_url:

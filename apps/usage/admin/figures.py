@@ -1,0 +1,36 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+
+def milliseconds(value: float | None) -> str:
+    """`340 ms`, `1.20 s`, `2 min 5 s`; a dash when it was not measured."""
+    if value is None:
+        return "–"
+    if value < 1_000:
+        return f"{value:.0f} ms"
+    if value < 60_000:
+        return f"{value / 1000:.2f} s"
+    minutes, seconds = divmod(round(value / 1000), 60)
+    return f"{minutes} min {seconds} s"
+
+
+def count_text(value: int) -> str:
+    return f"{value:,}"
+
+
+def size_text(count: int) -> str:
+    """`0 B`, `1.4 MB`: bytes, in powers of a thousand."""
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def percent(part: int, whole: int) -> str:
+    if not whole:
+        return "–"
+    share = 100 * part / whole
+    return f"{share:.0f} %" if share >= 10 or share == 0 else f"{share:.1f} %"

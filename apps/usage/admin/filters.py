@@ -1,0 +1,149 @@
+"""Filters of the request log. Each costs one small query for its choices; team, client, key and
+time go by an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, Final
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import DropdownFilter
+
+from apps.accounts.models import ApiKey, Client, Team
+from apps.providers.models import Alias, Deployment
+from apps.usage.models import RequestLog
+from chatvault.lib import clock
+
+Rows = QuerySet[RequestLog]
+Choices = list[tuple[str, str]]
+MOST_CHOICES: Final = 500
+
+_SPANS: Final = {
+    "1h": ("The last hour", timedelta(hours=1)),
+    "24h": ("The last 24 hours", timedelta(hours=24)),
+    "7d": ("The last 7 days", timedelta(days=7)),
+    "30d": ("The last 30 days", timedelta(days=30)),
+}
+_FAILED: Final = (RequestLog.Outcome.ERROR, RequestLog.Outcome.INTERRUPTED)
+_STATUSES: Final = {
+    "2xx": ("2xx answered", range(200, 300)),
+    "4xx": ("4xx refused", range(400, 500)),
+    "402": ("402 budget", range(402, 403)),
+    "429": ("429 rate limited", range(429, 430)),
+    "5xx": ("5xx failed", range(500, 600)),
+}
+
+
+def _named(rows: Iterable[tuple[int, str]]) -> Choices:
+    return [(str(pk), name) for pk, name in rows]
+
+
+class _ById(DropdownFilter):  # type: ignore[misc]
+    column = ""
+
+    def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
+        value = str(self.value() or "")
+        if not (value.isascii() and value.isdigit() and len(value) < 19):
+            return rows
+        return rows.filter(**{self.column: int(value)})
+
+
+class TeamFilter(_ById):
+    title = "team"
+    parameter_name = "team"
+    column = "team_id"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return _named(Team.objects.values_list("pk", "name")[:MOST_CHOICES])
+
+
+class ClientFilter(_ById):
+    title = "client"
+    parameter_name = "client"
+    column = "client_id"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return _named(Client.objects.values_list("pk", "name")[:MOST_CHOICES])
+
+
+class KeyFilter(_ById):
+    """Keys of the chosen client, or of all."""
+
+    title = "key"
+    parameter_name = "key"
+    column = "key_id"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        keys = ApiKey.objects.select_related("client")
+        client = request.GET.get(ClientFilter.parameter_name, "")
+        if client.isascii() and client.isdigit() and len(client) < 19:
+            keys = keys.filter(client_id=int(client))
+        return [(str(key.pk), str(key)) for key in keys[:MOST_CHOICES]]
+
+
+class DeploymentFilter(_ById):
+    title = "deployment"
+    parameter_name = "deployment"
+    column = "deployment_id"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return _named(Deployment.objects.values_list("pk", "name")[:MOST_CHOICES])
+
+
+class AliasFilter(DropdownFilter):  # type: ignore[misc]
+    title = "alias"
+    parameter_name = "alias"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [
+            (name, name) for name in Alias.objects.values_list("name", flat=True)[:MOST_CHOICES]
+        ]
+
+    def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
+        return rows.filter(alias=self.value()) if self.value() else rows
+
+
+class OutcomeFilter(DropdownFilter):  # type: ignore[misc]
+    title = "outcome"
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [("failed", "Failed or interrupted"), *RequestLog.Outcome.choices]
+
+    def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
+        if self.value() == "failed":
+            return rows.filter(outcome__in=_FAILED)
+        return rows.filter(outcome=self.value()) if self.value() else rows
+
+
+class StatusFilter(DropdownFilter):  # type: ignore[misc]
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [(name, label) for name, (label, _) in _STATUSES.items()]
+
+    def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
+        found = _STATUSES.get(str(self.value()))
+        if found is None:
+            return rows
+        return rows.filter(http_status__gte=found[1].start, http_status__lt=found[1].stop)
+
+
+class SpanFilter(DropdownFilter):  # type: ignore[misc]
+    title = "time"
+    parameter_name = "span"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [("today", "Today (UTC)"), *((name, label) for name, (label, _) in _SPANS.items())]
+
+    def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
+        now = clock.now()
+        if self.value() == "today":
+            return rows.filter(
+                started_at__gte=now.replace(hour=0, minute=0, second=0, microsecond=0)
+            )
+        found = _SPANS.get(str(self.value()))
+        return rows if found is None else rows.filter(started_at__gte=now - found[1])

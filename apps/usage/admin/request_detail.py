@@ -1,0 +1,202 @@
+"""What the page of one request shows: its way, its tokens and how its cost came about."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.urls import NoReverseMatch, reverse
+
+from apps.billing.models import LedgerEntry, Price, PricingTier
+from apps.providers.models import Deployment
+from apps.usage.admin.figures import count_text, milliseconds
+from apps.usage.models import Attempt, RequestLog
+from chatvault.lib.money import format_usd
+
+_WORDS = {
+    "ok": "answered",
+    "error": "failed",
+    "cancelled": "the client hung up",
+    "interrupted": "interrupted: the gateway died, or lost the journal",
+}
+
+
+class Fact(NamedTuple):
+    name: str
+    value: str
+    link: str = ""
+
+
+class TokenClass(NamedTuple):
+    """One row of the bill: tokens of one class, each billed in one class only."""
+
+    name: str
+    tokens: str
+    rate: str
+    cost: str
+
+
+def context_of(row: RequestLog) -> dict[str, Any]:
+    """Everything that `usage/request.html` shows, in a fixed number of queries."""
+    price = Price.objects.select_related("book").filter(pk=row.price_id or 0).first()
+    tier = PricingTier.objects.filter(pk=row.tier_id or 0).first()
+    return {
+        "row": row,
+        "facts": _facts(row),
+        "times": _times(row),
+        "classes": token_classes(row, price),
+        "price": price,
+        "words": cost_in_words(row, price, tier),
+        "attempts": _attempts(row),
+        "entries": _entries(row),
+        "outcome": _WORDS.get(row.outcome, row.outcome),
+    }
+
+
+def _facts(row: RequestLog) -> list[Fact]:
+    return [
+        Fact("Team", row.team_name or str(row.team_id), _link("accounts_team", row.team_id)),
+        Fact(
+            "Client", row.client_name or str(row.client_id), _link("accounts_client", row.client_id)
+        ),
+        Fact("Key", row.key_name or str(row.key_id), _link("accounts_apikey", row.key_id)),
+        Fact("Alias", row.alias),
+        Fact(
+            "Deployment",
+            row.deployment_name or "(none called)",
+            _link("providers_deployment", row.deployment_id),
+        ),
+        Fact("Provider", row.provider_name or "–"),
+        Fact("Operation", f"{row.operation}{', streamed' if row.is_stream else ''}"),
+        Fact(
+            "Configuration",
+            f"revision {row.revision}" if row.revision else "before the first revision",
+            _link("configuration_revision", row.revision or None),
+        ),
+    ]
+
+
+def _times(row: RequestLog) -> list[Fact]:
+    return [
+        Fact("Latency", milliseconds(row.latency_ms)),
+        Fact("First token", milliseconds(row.first_token_ms)),
+        Fact("Tokens in", count_text(row.input_tokens)),
+        Fact("Tokens out", count_text(row.output_tokens)),
+        Fact("Cost", format_usd(row.cost_nano) if row.price_id else "unpriced"),
+        Fact("Charged", format_usd(row.charged_nano) if row.price_id else "–"),
+    ]
+
+
+def _link(page: str, pk: int | None) -> str:
+    if not pk:
+        return ""
+    try:
+        return reverse(f"admin:{page}_change", args=[pk])
+    except NoReverseMatch:
+        return ""
+
+
+def token_classes(row: RequestLog, price: Price | None) -> list[TokenClass]:
+    """As `pricing.bill` counts: the cache classes come first, then audio, the rest is plain."""
+    parts_in = (
+        ("Read from the cache", row.cached_input_tokens, "cached_input_nano"),
+        ("Written to the cache", row.cache_write_tokens, "cache_write_nano"),
+        ("Written to the cache for an hour", row.cache_write_1h_tokens, "cache_write_1h_nano"),
+        ("Audio in", row.audio_input_tokens, "audio_input_nano"),
+    )
+    parts_out = (
+        ("Reasoning", row.reasoning_tokens, "reasoning_nano"),
+        ("Audio out", row.audio_output_tokens, "audio_output_nano"),
+    )
+    return [
+        *_side(row.input_tokens, parts_in, ("Prompt", "input_nano"), price),
+        *_side(row.output_tokens, parts_out, ("Answer", "output_nano"), price),
+    ]
+
+
+def _side(
+    whole: int,
+    parts: tuple[tuple[str, int, str], ...],
+    plain: tuple[str, str],
+    price: Price | None,
+) -> list[TokenClass]:
+    rows = []
+    for name, tokens, column in parts:
+        taken = min(tokens, whole)
+        whole -= taken
+        if taken:
+            rows.append(_token_class(name, taken, _rate(price, column, plain[1])))
+    return [_token_class(plain[0], whole, _rate(price, plain[1], plain[1])), *rows]
+
+
+def _rate(price: Price | None, column: str, plain: str) -> int | None:
+    if price is None:
+        return None
+    rate: int | None = getattr(price, column)
+    if rate is None and column == "cache_write_1h_nano":
+        rate = price.cache_write_nano
+    return getattr(price, plain) if rate is None else rate
+
+
+def _token_class(name: str, tokens: int, rate: int | None) -> TokenClass:
+    if rate is None:
+        return TokenClass(name, count_text(tokens), "–", "–")
+    return TokenClass(
+        name, count_text(tokens), f"{format_usd(rate)} / 1M", format_usd(tokens * rate // 1_000_000)
+    )
+
+
+def cost_in_words(row: RequestLog, price: Price | None, tier: PricingTier | None) -> str:
+    """One or two sentences for somebody who asks why it cost that."""
+    if not row.price_id:
+        return "It was not priced: the client has no tier, or its price book had no such model."
+    version = f"price version {row.price_id}"
+    if price is not None:
+        version += f" ({price.model} in {price.book}, since {price.valid_from:%Y-%m-%d})"
+    words = f"By {version} it cost {format_usd(row.cost_nano)}"
+    if row.charged_nano == row.cost_nano:
+        words += ", and the client was charged the same."
+    else:
+        words += f"; the client was charged {format_usd(row.charged_nano)}"
+        words += f" by tier {tier.name} ({tier.markup_percent:+.4g} %)." if tier else "."
+    if row.usage_source == RequestLog.UsageSource.ESTIMATED:
+        words += " The provider told no usage, so the tokens are an estimate."
+    if row.upper_bound_nano is not None:
+        words += f" It was interrupted: it can have cost up to {format_usd(row.upper_bound_nano)}."
+    return words
+
+
+def _attempts(row: RequestLog) -> list[dict[str, Any]]:
+    attempts = list(Attempt.objects.filter(request_id=row.request_id))
+    names = dict(
+        Deployment.objects.filter(pk__in={each.deployment_id for each in attempts}).values_list(
+            "pk", "name"
+        )
+    )
+    return [
+        {
+            "number": each.number,
+            "deployment": names.get(each.deployment_id, f"deployment {each.deployment_id}"),
+            "after": milliseconds(
+                max((each.started_at - row.started_at).total_seconds() * 1000, 0)
+            ),
+            "duration": milliseconds(each.duration_ms),
+            "status": each.http_status or "–",
+            "error": each.error_code or "–",
+            "is_ok": not each.error_code,
+        }
+        for each in attempts
+    ]
+
+
+def _entries(row: RequestLog) -> list[dict[str, Any]]:
+    entries = LedgerEntry.objects.filter(request_id=row.request_id).order_by("number", "id")
+    return [
+        {
+            "kind": each.get_kind_display(),
+            "account": each.get_account_display(),
+            "amount": format_usd(each.amount_nano),
+            "booked_at": each.booked_at,
+            "note": " – ".join(filter(None, (each.author_name, each.reason))) or "–",
+        }
+        for each in entries
+    ]

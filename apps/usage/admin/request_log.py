@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from apps.usage.admin import filters, request_detail
+from apps.usage.admin.figures import count_text, milliseconds
+from apps.usage.admin.read_only import ReadOnlyAdmin
+from apps.usage.models import RequestLog
+from chatvault.lib.money import format_usd
+
+_HEX = re.compile(r"[0-9a-f]{1,32}")
+_STATES = {"ok": "success", "error": "danger", "cancelled": "warning", "interrupted": "danger"}
+
+
+@admin.register(RequestLog)
+class RequestLogAdmin(ReadOnlyAdmin):
+    """Every request with its tokens, cost and latency. There are no prompts and no answers.
+
+    A list page never counts the rows and never goes by the names that it shows.
+    """
+
+    list_display = (
+        "started",
+        "who",
+        "route",
+        "state",
+        "in_tokens",
+        "out_tokens",
+        "cost",
+        "charged",
+        "latency",
+        "first_token",
+    )
+    list_display_links = ("started",)
+    list_filter = (
+        filters.SpanFilter,
+        filters.TeamFilter,
+        filters.ClientFilter,
+        filters.KeyFilter,
+        filters.AliasFilter,
+        filters.DeploymentFilter,
+        filters.OutcomeFilter,
+        filters.StatusFilter,
+        ("started_at", RangeDateTimeFilter),
+    )
+    list_filter_submit = True
+    list_fullwidth = True
+    list_per_page = 50
+    list_max_show_all = 50
+    search_fields = ("request_id",)
+    search_help_text = "The request id, or how it begins: clients get it as x-request-id."
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    sortable_by = ("started",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[RequestLog], search_term: str
+    ) -> tuple[QuerySet[RequestLog], bool]:
+        """By the beginning of the id, as a range of the unique index."""
+        if not search_term.strip():
+            return queryset, False
+        text = search_term.strip().lower().replace("-", "")
+        if not _HEX.fullmatch(text):
+            return queryset.none(), False
+        first, last = uuid.UUID(text.ljust(32, "0")), uuid.UUID(text.ljust(32, "f"))
+        return queryset.filter(request_id__gte=first, request_id__lte=last), False
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_view_permission(request, row):
+            raise PermissionDenied
+        context = self.admin_site.each_context(request) | {
+            "title": "Request",
+            "subtitle": str(row.request_id),
+            "opts": self.opts,
+            "media": self.media,
+        }
+        return TemplateResponse(
+            request, "usage/request.html", context | request_detail.context_of(row)
+        )
+
+    @admin.display(description="time", ordering="started_at")
+    def started(self, row: RequestLog) -> str:
+        return timezone.localtime(row.started_at).strftime("%Y-%m-%d %H:%M:%S")
+
+    @display(description="client, key", header=True)  # type: ignore[misc]
+    def who(self, row: RequestLog) -> tuple[str, str]:
+        return row.client_name or f"client {row.client_id}", row.key_name or f"key {row.key_id}"
+
+    @display(description="model, deployment", header=True)  # type: ignore[misc]
+    def route(self, row: RequestLog) -> tuple[str, str]:
+        return row.alias, row.deployment_name or "(none called)"
+
+    @display(description="status", label=_STATES)  # type: ignore[misc]
+    def state(self, row: RequestLog) -> tuple[str, str]:
+        code = f" {row.error_code}" if row.error_code else ""
+        return row.outcome, f"{row.http_status or row.get_outcome_display()}{code}"
+
+    @admin.display(description="tokens in")
+    def in_tokens(self, row: RequestLog) -> str:
+        return count_text(row.input_tokens)
+
+    @admin.display(description="out")
+    def out_tokens(self, row: RequestLog) -> str:
+        mark = "≈" if row.usage_source == RequestLog.UsageSource.ESTIMATED else ""
+        return f"{mark}{count_text(row.output_tokens)}"
+
+    @admin.display(description="cost")
+    def cost(self, row: RequestLog) -> str:
+        return format_usd(row.cost_nano) if row.price_id else "unpriced"
+
+    @admin.display(description="charged")
+    def charged(self, row: RequestLog) -> str:
+        return format_usd(row.charged_nano) if row.price_id else "–"
+
+    @admin.display(description="latency")
+    def latency(self, row: RequestLog) -> str:
+        return milliseconds(row.latency_ms)
+
+    @admin.display(description="first token")
+    def first_token(self, row: RequestLog) -> str:
+        return milliseconds(row.first_token_ms)

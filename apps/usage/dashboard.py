@@ -1,0 +1,139 @@
+"""What the home page of the admin shows to those who may see requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+from apps.providers.models import Alias
+from apps.usage.admin.figures import count_text, milliseconds, percent
+from apps.usage.charts import charts_of
+from apps.usage.journal_health import journal_health
+from apps.usage.overview import CENT, BudgetBar, Overview, Totals, overview
+from chatvault.lib.money import format_usd
+
+_CALM: Final = "bg-primary-600"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A figure of today, with a line that puts it in relation."""
+
+    title: str
+    value: str
+    note: str
+    link: str = ""
+    is_bad: bool = False
+
+
+def with_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The context of the home page. Who may not see requests gets the list of pages only."""
+    if not request.user.has_perm("usage.view_requestlog"):
+        return context
+    found = overview()
+    context |= {
+        "title": "Overview",
+        "overview": found,
+        "cards": _cards(found),
+        "charts": charts_of(found.hours),
+        "clients": found.clients,
+        "models": found.models,
+        "budgets": [_bar(each) for each in found.budgets],
+        "journal": journal_health(settings.CHATVAULT.journal_dir),
+        "log_url": reverse("admin:usage_requestlog_changelist"),
+    }
+    if not found.has_traffic:
+        context["first_call"] = _first_call(request)
+    return context
+
+
+def _cards(found: Overview) -> list[Card]:
+    today, before = found.today, found.before
+    log = reverse("admin:usage_requestlog_changelist")
+    return [
+        Card("Requests", count_text(today.requests), _against(today, before), f"{log}?span=today"),
+        Card(
+            "Tokens",
+            count_text(today.tokens) if today.requests else "–",
+            f"{count_text(today.input_tokens)} in, {count_text(today.output_tokens)} out",
+        ),
+        Card(
+            "Charged",
+            _usd(today.charged_nano) if today.requests else "–",
+            f"cost {_usd(today.cost_nano)}",
+        ),
+        Card(
+            "Errors",
+            count_text(today.errors) if today.requests else "–",
+            f"{percent(today.errors, today.requests)} of the requests"
+            if today.requests
+            else "no requests yet",
+            f"{log}?span=today&outcome=failed",
+            is_bad=today.errors > 0,
+        ),
+        Card(
+            "Latency",
+            milliseconds(found.latency_p50_ms),
+            f"median; p95 {milliseconds(found.latency_p95_ms)}, "
+            f"first token ⌀ {milliseconds(today.first_token_ms)}",
+        ),
+    ]
+
+
+def _usd(nano: int) -> str:
+    """Cents, or every digit of what is less than one."""
+    return format_usd(nano, None if nano < CENT else 2)
+
+
+def _against(today: Totals, before: Totals) -> str:
+    if not before.requests:
+        return "none yesterday by this hour"
+    return f"{count_text(before.requests)} yesterday by this hour"
+
+
+def _bar(budget: BudgetBar) -> dict[str, Any]:
+    use = budget.use
+    spent = min(100 * use.spent_nano / use.amount_nano, 100.0)
+    held = min(100 * (use.held_nano or 0) / use.amount_nano, 100.0 - spent)
+    used = spent + held
+    return {
+        "name": budget.name,
+        "period": budget.period,
+        "spent": format_usd(use.spent_nano, 2),
+        "held": format_usd(use.held_nano, 2) if use.held_nano else "",
+        "left": format_usd(use.left_nano, 2),
+        "amount": format_usd(use.amount_nano, 2),
+        "percent": f"{100 * use.share:.0f}",
+        "spent_width": f"{spent:.1f}",
+        "held_width": f"{held:.1f}",
+        "colour": "bg-red-600" if used >= 90 else "bg-orange-500" if used >= 75 else _CALM,
+    }
+
+
+def _first_call(request: HttpRequest) -> dict[str, str]:
+    alias = Alias.objects.filter(is_active=True).values_list("name", flat=True).first()
+    base_url = request.build_absolute_uri("/v1")
+    model = alias or "MODEL"
+    return {
+        "base_url": base_url,
+        "model": model,
+        "curl": (
+            f"curl {base_url}/chat/completions \\\n"
+            '  -H "Authorization: Bearer $CHATVAULT_KEY" \\\n'
+            '  -H "Content-Type: application/json" \\\n'
+            f"""  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'"""
+        ),
+        "python": (
+            "from openai import OpenAI\n\n"
+            f'client = OpenAI(base_url="{base_url}", api_key="cv_…")\n'
+            "answer = client.chat.completions.create(\n"
+            f'    model="{model}",\n'
+            '    messages=[{"role": "user", "content": "Hello"}],\n'
+            ")\n"
+            "print(answer.choices[0].message.content)"
+        ),
+    }

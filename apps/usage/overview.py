@@ -1,0 +1,232 @@
+"""The figures of the home page, in a fixed number of small queries.
+
+Sums come from the hourly rollups, which ingest keeps up to date; latency percentiles from the
+newest requests of the day. Where nothing happened a figure is None, which is not 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db.models import Case, F, FloatField, Q, Sum, Value, When
+from django.db.models.functions import Cast
+
+from apps.accounts.models import Client
+from apps.billing.budget_use import BudgetUse, uses_of
+from apps.billing.limits.windows import period_bounds
+from apps.billing.models import Budget, BudgetWindow
+from apps.usage.models import HourlyRollup, RequestLog
+from chatvault.lib import clock
+from chatvault.lib.money import NANO_PER_USD, format_usd
+
+CENT: Final = NANO_PER_USD // 100
+HOURS: Final = 24
+SAMPLE: Final = 2_000
+TOP: Final = 5
+_HOUR: Final = timedelta(hours=1)
+_SUMS: Final = (
+    "requests",
+    "errors",
+    "input_tokens",
+    "output_tokens",
+    "cost_nano",
+    "charged_nano",
+    "latency_ms_sum",
+    "first_token_ms_sum",
+    "first_token_count",
+)
+
+
+@dataclass
+class Totals:
+    """Sums of a span of time; means are None where there is nothing to divide by."""
+
+    requests: int = 0
+    errors: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nano: int = 0
+    charged_nano: int = 0
+    latency_ms_sum: int = 0
+    first_token_ms_sum: int = 0
+    first_token_count: int = 0
+
+    def add(self, sums: dict[str, Any]) -> None:
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + sums[name])
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    @property
+    def latency_ms(self) -> float | None:
+        return self.latency_ms_sum / self.requests if self.requests else None
+
+    @property
+    def first_token_ms(self) -> float | None:
+        count = self.first_token_count
+        return self.first_token_ms_sum / count if count else None
+
+
+@dataclass(frozen=True)
+class Share:
+    """One client's or model's part of today."""
+
+    name: str
+    requests: int
+    errors: int
+    tokens: int
+    charged_nano: int
+    pk: int | None = None
+
+    @property
+    def charged(self) -> str:
+        return format_usd(self.charged_nano, None if self.charged_nano < CENT else 2)
+
+
+@dataclass(frozen=True)
+class BudgetBar:
+    """A budget and what of it is used in its present period."""
+
+    pk: int
+    name: str
+    period: str
+    use: BudgetUse
+
+
+@dataclass
+class Overview:
+    """`hours` are the last 24, oldest first, the running one included; hours without requests
+    have zeros and None. `today` is the day of UTC, `before` yesterday until the same hour."""
+
+    at: datetime
+    hours: list[tuple[datetime, Totals]]
+    today: Totals
+    before: Totals
+    latency_p50_ms: int | None
+    latency_p95_ms: int | None
+    clients: list[Share] = field(default_factory=list)
+    models: list[Share] = field(default_factory=list)
+    budgets: list[BudgetBar] = field(default_factory=list)
+    has_traffic: bool = False
+
+
+def overview(now: datetime | None = None) -> Overview:
+    """The home page's figures as of `now`, in at most nine queries."""
+    now = now or clock.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    by_hour = _by_hour(midnight - timedelta(days=1))
+    first = hour - (HOURS - 1) * _HOUR
+    today, before = Totals(), Totals()
+    for at, totals in by_hour.items():
+        if at >= midnight:
+            today.add(vars(totals))
+        elif at <= hour - timedelta(days=1):
+            before.add(vars(totals))
+    p50, p95 = _percentiles(midnight)
+    return Overview(
+        at=now,
+        hours=[
+            (first + step * _HOUR, by_hour.get(first + step * _HOUR, Totals()))
+            for step in range(HOURS)
+        ],
+        today=today,
+        before=before,
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        clients=_top_clients(midnight),
+        models=_top_models(midnight),
+        budgets=_tightest_budgets(now),
+        has_traffic=RequestLog.objects.order_by().exists(),
+    )
+
+
+def _summed() -> dict[str, Sum]:
+    return {f"sum_{name}": Sum(name) for name in _SUMS}
+
+
+def _by_hour(since: datetime) -> dict[datetime, Totals]:
+    rows = HourlyRollup.objects.filter(hour__gte=since).values("hour").order_by("hour")
+    return {
+        row["hour"]: Totals(**{name: row[f"sum_{name}"] for name in _SUMS})
+        for row in rows.annotate(**_summed())
+    }
+
+
+def _percentiles(since: datetime) -> tuple[int | None, int | None]:
+    """Of the newest answered requests of today: exact for up to SAMPLE, else of these."""
+    rows = RequestLog.objects.filter(started_at__gte=since).order_by("-started_at", "-id")
+    newest = rows.values_list("latency_ms", "outcome")[:SAMPLE]
+    ok = RequestLog.Outcome.OK
+    sample = sorted(ms for ms, outcome in newest if ms is not None and outcome == ok)
+    return percentile(sample, 50), percentile(sample, 95)
+
+
+def percentile(ordered: list[int], percent: int) -> int | None:
+    """Nearest rank; None of an empty list."""
+    if not ordered:
+        return None
+    return ordered[max(-(-len(ordered) * percent // 100) - 1, 0)]
+
+
+def _top(since: datetime, column: str) -> list[dict[str, Any]]:
+    rows = HourlyRollup.objects.filter(hour__gte=since).values(column).annotate(**_summed())
+    return list(rows.order_by("-sum_charged_nano", "-sum_requests", column)[:TOP])
+
+
+def _share(row: dict[str, Any], name: str, pk: int | None = None) -> Share:
+    return Share(
+        name=name,
+        requests=row["sum_requests"],
+        errors=row["sum_errors"],
+        tokens=row["sum_input_tokens"] + row["sum_output_tokens"],
+        charged_nano=row["sum_charged_nano"],
+        pk=pk,
+    )
+
+
+def _top_clients(since: datetime) -> list[Share]:
+    rows = _top(since, "client_id")
+    ids = [row["client_id"] for row in rows] or [0]
+    names = dict(Client.objects.filter(pk__in=ids).values_list("pk", "name"))
+    return [
+        _share(row, names.get(row["client_id"], f"client {row['client_id']}"), row["client_id"])
+        for row in rows
+    ]
+
+
+def _top_models(since: datetime) -> list[Share]:
+    return [_share(row, row["alias"]) for row in _top(since, "alias")]
+
+
+def _tightest_budgets(now: datetime) -> list[BudgetBar]:
+    now_s = int(now.timestamp())
+    present = Q()
+    for period in Budget.Period.values:
+        start_s, _ = period_bounds(period, now_s)  # type: ignore[arg-type]
+        start = datetime.fromtimestamp(start_s, now.tzinfo)
+        present |= Q(budget__period=period, starts_at=start)
+    used = Case(
+        When(
+            budget__amount_nano__gt=0,
+            then=Cast(F("settled_nano"), FloatField()) / F("budget__amount_nano"),
+        ),
+        default=Value(0.0),
+        output_field=FloatField(),
+    )
+    windows = (
+        BudgetWindow.objects.filter(present, budget__is_active=True, budget__amount_nano__gt=0)
+        .select_related("budget__team", "budget__client", "budget__key__client")
+        .annotate(used=used)
+        .order_by("-used", "pk")[:TOP]
+    )
+    budgets = [window.budget for window in windows]
+    uses = uses_of(budgets, now)
+    return [
+        BudgetBar(budget.pk, str(budget.scope), budget.get_period_display(), uses[budget.pk])
+        for budget in budgets
+    ]
