@@ -167,8 +167,9 @@ class RevisionAdmin(ModelAdmin):
         return self._page(request, "configuration/restore.html", context)
 
     def _restore(self, request: HttpRequest, revision: Revision) -> HttpResponse:
+        actor: Any = request.user
         try:
-            applied = restoring.restore(revision=revision, actor=request.user)  # type: ignore[arg-type]
+            applied = restoring.restore(revision=revision, actor=actor)
         except documents.DocumentRefused as refused:
             for problem in refused.problems:
                 messages.error(request, str(problem))
