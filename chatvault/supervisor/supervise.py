@@ -117,10 +117,8 @@ class Supervisor:
                 self._buried(child, os.waitstatus_to_exitcode(status))
 
     def _buried(self, child: Child, code: int) -> None:
-        for descriptor in (child.output, child.readiness):
-            if descriptor in self._selector.get_map():
-                self._selector.unregister(descriptor)
-                os.close(descriptor)
+        self._forget_output(child)
+        self._forget_readiness(child)
         child.died()
         self._announce()
         if self._stopping:
@@ -137,23 +135,38 @@ class Supervisor:
                 self._start(child)
 
     def _read_lines(self, child: Child) -> None:
+        if child.output < 0:  # it died earlier in this turn
+            return
         try:
             text = os.read(child.output, 1 << 16)
-        except (BlockingIOError, OSError):
+        except BlockingIOError:
             return
         for line in text.decode(errors="replace").splitlines():
             if line.strip():
                 sys.stdout.write(f"{child.name:<8} | {line}\n")
         sys.stdout.flush()
         if not text:
-            self._selector.unregister(child.output)
-            os.close(child.output)
+            self._forget_output(child)
 
     def _read_readiness(self, child: Child) -> None:
+        if child.readiness < 0:  # it died earlier in this turn
+            return
         if os.read(child.readiness, 16):
             child.has_been_ready = True
-        self._selector.unregister(child.readiness)
-        os.close(child.readiness)
+        self._forget_readiness(child)
+
+    def _forget_output(self, child: Child) -> None:
+        self._unwatch(child.output)
+        child.output = -1  # its number may soon be another child's
+
+    def _forget_readiness(self, child: Child) -> None:
+        self._unwatch(child.readiness)
+        child.readiness = -1
+
+    def _unwatch(self, descriptor: int) -> None:
+        if descriptor >= 0:
+            self._selector.unregister(descriptor)
+            os.close(descriptor)
 
     def _stop_all(self) -> None:
         """The gateway drains, then ingest ships what is left, then background work ends."""

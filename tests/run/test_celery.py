@@ -1,9 +1,12 @@
 """The queue: JSON only, late acknowledgement, and a schedule whose tasks exist."""
 
+import pytest
+
 from chatvault.beat import SCHEDULE
 from chatvault.celery import app
 
 
+@pytest.mark.django_db
 def test_every_task_of_the_schedule_exists() -> None:
     app.loader.import_default_modules()
     assert {entry["task"] for entry in SCHEDULE.values()} <= set(app.tasks)
