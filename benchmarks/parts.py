@@ -184,17 +184,30 @@ def _open_paced(target: Target, scale: Scale, streams: int) -> LoadResult:
     return target.send(load, f"tokens={scale.paced_tokens} pace_us={PACE_US}")
 
 
-def paced(target: Target, scale: Scale, start: int, say: Callable[[str], None]) -> Figures:
-    """The most concurrent streams, one chunk every 20 ms, that run without a stall."""
+def paced(
+    target: Target,
+    scale: Scale,
+    start: int,
+    say: Callable[[str], None],
+    renew: Callable[[], Target] | None,
+) -> Figures:
+    """The most concurrent streams, one chunk every 20 ms, that run without a stall.
+
+    After a stall the gateway is started anew with `renew`: some never recover from one.
+    """
+    now = target
 
     def holds(streams: int) -> bool:
-        result = _open_paced(target, scale, streams)
+        nonlocal now
+        result = _open_paced(now, scale, streams)
         run = PacedRun(streams, scale.paced_tokens, PACE_US, result.samples)
         worst = max((sample.worst_gap_us for sample in result.samples), default=0) / 1e6
         verdict = "hold" if run.holds else "stall"
         broken = streams - len(result.samples)
         why = f", {broken} not whole {result.first_error[:100]}" if broken else ""
         say(f"{target.name}: {streams} streams {verdict} (worst gap {worst:.2f} s{why})")
+        if not run.holds and renew is not None:
+            now = renew()
         return run.holds
 
     found = highest_holding(holds, start=start, levels=scale.levels, tries=scale.tries)

@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -75,44 +78,79 @@ class Run:
         if "stream" in self.plan.parts:
             self.keep("direct", parts.stream(target, scale, streams=0))
         if "paced" in self.plan.parts and "streams" not in self.rounds.get("direct", {}):
-            proof = replace(scale, levels=DIRECT_LEVELS)
-            self.keep("direct", parts.paced(target, proof, DIRECT_LEVELS[-1], self.say))
+            proof = replace(scale, levels=DIRECT_LEVELS, tries=1)
+            self.keep("direct", parts.paced(target, proof, DIRECT_LEVELS[-1], self.say, None))
         self.notes += target.notes
 
     def measure(self, gateway: Gateway) -> None:
         """One round of one gateway, from its start to its end."""
-        running = gateway.start(ENV / f"{gateway.name}.log")
-        try:
-            self.keep(gateway.name, {running.ready_figure: running.ready_s})
-            target = Target.of(
-                gateway.name, running, self.load_program, self.load_core, self.gateway_core
-            )
-            self._measure_parts(gateway, target)
-            self.notes += target.notes
-        finally:
-            processes.stop(running.process)
+        with Session(self, gateway) as session:
+            if set(self.plan.parts) != {"start"}:
+                self._measure_parts(session)
 
-    def _measure_parts(self, gateway: Gateway, target: Target) -> None:
-        chosen, scale = self.plan.parts, self.plan.scale
-        if set(chosen) == {"start"}:
-            return
-        parts.until_it_answers(target)
-        assert target.pid is not None
-        parts.settle(target.pid)
-        at_start = {pid: processes.cpu_s(pid) for pid in processes.tree(target.pid)}
+    def _measure_parts(self, session: "Session") -> None:
+        chosen, scale, name = self.plan.parts, self.plan.scale, session.gateway.name
+        target = session.ready()
+        at_start = {pid: processes.cpu_s(pid) for pid in processes.tree(session.pid)}
         if "throughput" in chosen:
-            self.keep(gateway.name, parts.throughput(target, scale))
+            self.keep(name, parts.throughput(target, scale))
         if "stream" in chosen:
-            self.keep(gateway.name, parts.stream(target, scale, gateway.cpu_streams))
+            self.keep(name, parts.stream(target, scale, session.gateway.cpu_streams))
+        self.keep(name, parts.memory(target, at_start))
         if "paced" in chosen:
-            known = self.rounds[gateway.name].get("streams")
-            begin = int(known[-1]) if known else gateway.likely_streams
-            self.keep(gateway.name, parts.paced(target, scale, begin, self.say))
-        self.keep(gateway.name, parts.memory(target, at_start))
+            known = self.rounds[name].get("streams")
+            begin = int(known[-1]) if known else session.gateway.likely_streams
+            self.keep(name, parts.paced(target, scale, begin, self.say, session.renew))
+        self.notes += target.notes
+
+
+class Session:
+    """One gateway while it runs. A stall may break it for good, so it can be started anew."""
+
+    def __init__(self, state: Run, gateway: Gateway) -> None:
+        self.state = state
+        self.gateway = gateway
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Session":
+        self.target = self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            processes.stop(self.process)
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def _start(self) -> Target:
+        running = self.gateway.start(ENV / f"{self.gateway.name}.log")
+        self.process = running.process
+        self.state.keep(self.gateway.name, {running.ready_figure: running.ready_s})
+        state = self.state
+        return Target.of(
+            self.gateway.name, running, state.load_program, state.load_core, state.gateway_core
+        )
+
+    def ready(self) -> Target:
+        """The target once it answers and has done what a start brings with it."""
+        parts.until_it_answers(self.target)
+        parts.settle(self.pid)
+        return self.target
+
+    def renew(self) -> Target:
+        """Stop and start it."""
+        assert self.process is not None
+        processes.stop(self.process)
+        self.target = self._start()
+        return self.ready()
 
 
 def run(plan: Plan) -> int:
     processes.allow_many_sockets()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
     state = Run(plan)
     with native.mock_provider(state.mock_program, core=state.mock_core) as mock_port:
         gateways = [GATEWAYS[name](mock_port, state.gateway_core) for name in plan.names]
