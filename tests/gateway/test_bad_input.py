@@ -302,7 +302,7 @@ class TestHangUp:
     def test_in_a_stream(self, gateway, upstream, key, count):
         pieces = ["Hel", "lo", " you", " all"]
         upstream.will_stream(*pieces, hold_after=count)
-        self.leave(gateway, upstream, key, pieces[count - 1].encode(), stream=True)
+        self.leave(gateway, upstream, key, f'"{pieces[count - 1]}"'.encode(), stream=True)
         [settle] = gateway.wait_settled()
         assert (settle.outcome, settle.http_status) == ("cancelled", 499)
         assert settle.error_code == "client_closed_request"
