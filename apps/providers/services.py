@@ -41,10 +41,7 @@ def set_credential_secret(*, credential: Credential, secret: str) -> None:
     Raises SecretRefused, VaultKeysInvalid or UpstreamForbidden; nothing is stored then.
     """
     text = secret.strip()
-    if is_reference(text):
-        check_reference(text, home=settings.CHATVAULT.home)
-    else:
-        _check_plain(text)
+    check_secret(text)
     credential.origin = origin_of(credential.provider)
     if credential.pk is None:  # the seal names the row, so there has to be one
         credential.secret = ""
@@ -55,6 +52,14 @@ def set_credential_secret(*, credential: Credential, secret: str) -> None:
         context = secrets.credential_context(credential.pk, credential.origin)
         credential.secret = vault().seal(text, context)
     credential.save(update_fields=["secret", "origin"])
+
+
+def check_secret(text: str) -> None:
+    """Raises SecretRefused for what cannot be stored as a secret or reference."""
+    if is_reference(text):
+        check_reference(text, home=settings.CHATVAULT.home)
+    else:
+        _check_plain(text)
 
 
 def open_credential(credential: Credential) -> Secret:

@@ -118,6 +118,7 @@ def _first_call(request: HttpRequest) -> dict[str, str]:
     alias = Alias.objects.filter(is_active=True).values_list("name", flat=True).first()
     base_url = request.build_absolute_uri("/v1")
     model = alias or "MODEL"
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     return {
         "base_url": base_url,
         "model": model,
@@ -125,7 +126,7 @@ def _first_call(request: HttpRequest) -> dict[str, str]:
             f"curl {base_url}/chat/completions \\\n"
             '  -H "Authorization: Bearer $CHATVAULT_KEY" \\\n'
             '  -H "Content-Type: application/json" \\\n'
-            f"""  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'"""
+            f"  -d '{body}'"
         ),
         "python": (
             "from openai import OpenAI\n\n"

@@ -1,12 +1,142 @@
-"""Looks of the admin: unfold's theme."""
+"""Looks of the admin: unfold's theme, its colours and the pages of the sidebar by topic."""
 
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+
+def _page(title: str, icon: str, model: str) -> dict[str, Any]:
+    """The list page of `app.model`, for those who may view it."""
+    app, _, name = model.partition(".")
+    link = _to(f"admin:{app}_{name}_changelist")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": link,
+        "permission": lambda request: bool(
+            link(request) and request.user.has_perm(f"{app}.view_{name}")
+        ),
+        "active": lambda request: bool(link(request)) and request.path.startswith(link(request)),
+    }
+
+
+def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
+    return {"title": title, "separator": True, "items": list(items)}
+
+
+def _to(name: str) -> Callable[[HttpRequest], str]:
+    def link(request: HttpRequest) -> str:
+        from django.urls import NoReverseMatch, reverse
+
+        try:
+            return reverse(name)
+        except NoReverseMatch:  # the page's app is not installed
+            return ""
+
+    return link
+
+
+def _file(path: str) -> Callable[[HttpRequest], str]:
+    def link(request: HttpRequest) -> str:
+        from django.templatetags.static import static
+
+        return static(path)
+
+    return link
+
+
+def _is_home(request: HttpRequest) -> bool:
+    return request.path == _to("admin:index")(request)
+
+
+NAVIGATION: list[dict[str, Any]] = [
+    {
+        "items": [
+            {
+                "title": "Overview",
+                "icon": "monitoring",
+                "link": _to("admin:index"),
+                "active": _is_home,
+            }
+        ]
+    },
+    _group(
+        "Traffic",
+        _page("Requests", "receipt_long", "usage.requestlog"),
+        _page("Ledger", "account_balance", "billing.ledgerentry"),
+        _page("Journal", "database", "usage.journalcursor"),
+    ),
+    _group(
+        "Models",
+        _page("Aliases", "alt_route", "providers.alias"),
+        _page("Deployments", "deployed_code", "providers.deployment"),
+        _page("Providers", "cloud", "providers.provider"),
+        _page("Credentials", "key_vertical", "providers.credential"),
+    ),
+    _group(
+        "Clients",
+        _page("Teams", "groups", "accounts.team"),
+        _page("Clients", "apps", "accounts.client"),
+        _page("API keys", "vpn_key", "accounts.apikey"),
+    ),
+    _group(
+        "Money and limits",
+        _page("Budgets", "savings", "billing.budget"),
+        _page("Quotas", "speed", "billing.quota"),
+        _page("Price books", "menu_book", "billing.pricebook"),
+        _page("Prices", "sell", "billing.price"),
+        _page("Pricing tiers", "percent", "billing.pricingtier"),
+    ),
+    _group(
+        "Administration",
+        _page("People", "person", "accounts.user"),
+        _page("Groups", "shield_person", "auth.group"),
+        _page("Revisions", "history", "configuration.revision"),
+        {"title": "API reference", "icon": "api", "link": _to("swagger-ui"), "active": False},
+    ),
+]
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "ChatVault",
     "SITE_HEADER": "ChatVault",
     "SITE_SUBHEADER": "LLM gateway",
+    "SITE_URL": "/admin/",
     "SITE_SYMBOL": "vpn_key",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": _file("chatvault/favicon.svg"),
+        }
+    ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "STYLES": [_file("chatvault/admin.css")],
+    "BORDER_RADIUS": "6px",
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.7% .013 236.6)",
+            "100": "oklch(95.1% .026 236.8)",
+            "200": "oklch(90.1% .058 230.9)",
+            "300": "oklch(82.8% .111 230.3)",
+            "400": "oklch(74.6% .160 232.7)",
+            "500": "oklch(66.0% .150 240)",
+            "600": "oklch(54.5% .145 246)",
+            "700": "oklch(47.5% .130 248)",
+            "800": "oklch(41.5% .110 249)",
+            "900": "oklch(37.0% .090 250)",
+            "950": "oklch(28.0% .070 252)",
+        }
+    },
+    "DASHBOARD_CALLBACK": "apps.usage.dashboard.with_overview",
+    "SIDEBAR": {
+        "show_search": True,
+        "command_search": True,
+        "show_all_applications": False,
+        "navigation": NAVIGATION,
+    },
 }

@@ -1,0 +1,8 @@
+"""The admin's pages of providers: one module a model."""
+
+from apps.providers.admin.alias import AliasAdmin
+from apps.providers.admin.credential import CredentialAdmin
+from apps.providers.admin.deployment import DeploymentAdmin
+from apps.providers.admin.provider import ProviderAdmin
+
+__all__ = ["AliasAdmin", "CredentialAdmin", "DeploymentAdmin", "ProviderAdmin"]

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, Prefetch, QuerySet
+from django.http import HttpRequest
+from unfold.admin import TabularInline
+from unfold.decorators import display
+
+from apps.providers.admin.activation import Activation
+from apps.providers.models import Alias, Target
+
+_EXPLAINED = (
+    "Weighted: each request goes to one target by its share, the others are its fallbacks, by "
+    "position. Ordered: the first target by position that is healthy gets every request."
+)
+_SHOWN = 4
+
+
+class TargetInline(TabularInline):  # type: ignore[misc]
+    model = Target
+    fields = ("deployment", "weight", "position", "share")
+    readonly_fields = ("share",)
+    autocomplete_fields = ("deployment",)
+    extra = 0
+    min_num = 1
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Target]:
+        rows: QuerySet[Target] = super().get_queryset(request)
+        return rows.select_related("alias", "deployment").prefetch_related("alias__targets")
+
+    @admin.display(description="share of the requests")
+    def share(self, target: Target) -> str:
+        return share_of(target, list(target.alias.targets.all())) if target.pk else "after saving"
+
+
+@admin.register(Alias)
+class AliasAdmin(Activation):
+    """The model names that clients ask for."""
+
+    inlines = (TargetInline,)
+    list_display = ("name", "serves", "how", "client_count", "is_active")
+    list_filter = ("strategy", "is_active")
+    search_fields = ("name", "targets__deployment__name")
+    actions = ("activate", "deactivate")
+    fields = ("name", "strategy", "is_active")
+    radio_fields = {"strategy": admin.VERTICAL}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Alias]:
+        targets = Target.objects.select_related("deployment").order_by("position", "pk")
+        rows: QuerySet[Alias] = super().get_queryset(request)
+        return rows.annotate(client_total=Count("clients", distinct=True)).prefetch_related(
+            Prefetch("targets", targets)
+        )
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form = super().get_form(request, *args, **kwargs)
+        texts = {
+            "name": "What clients write as the model, such as gpt-4o-mini.",
+            "strategy": _EXPLAINED,
+            "is_active": "An inactive alias is not listed and answers 404.",
+        }
+        for name in texts.keys() & form.base_fields.keys():
+            form.base_fields[name].help_text = texts[name]
+        return form
+
+    @admin.display(description="targets")
+    def serves(self, alias: Alias) -> str:
+        targets = list(alias.targets.all())
+        if not targets:
+            return "none: requests are refused"
+        told = [
+            f"{target.deployment} {share_of(target, targets)}"
+            if alias.strategy == Alias.Strategy.WEIGHTED and len(targets) > 1
+            else str(target.deployment)
+            for target in targets[:_SHOWN]
+        ]
+        more = f" and {len(targets) - _SHOWN} more" if len(targets) > _SHOWN else ""
+        return (" · " if alias.strategy == Alias.Strategy.WEIGHTED else " → ").join(told) + more
+
+    @display(
+        description="strategy",
+        ordering="strategy",
+        label={"weighted": "info", "ordered": "primary"},
+    )  # type: ignore[misc]
+    def how(self, alias: Alias) -> tuple[str, str]:
+        return alias.strategy, alias.strategy
+
+    @admin.display(description="clients by name", ordering="client_total")
+    def client_count(self, alias: Alias) -> int:
+        """Clients that may use all aliases are not among them."""
+        return alias.client_total  # type: ignore[attr-defined, no-any-return]
+
+
+def share_of(target: Target, targets: list[Target]) -> str:
+    """How many of the alias's requests a target gets, for people."""
+    if target.alias.strategy == Alias.Strategy.ORDERED:
+        first = min(targets, key=lambda each: (each.position, each.pk))
+        return "all, while healthy" if target.pk == first.pk else "fallback"
+    total = sum(each.weight for each in targets)
+    if not target.weight or not total:
+        return "fallback" if total else f"{100 / len(targets):.0f} %"
+    share = 100 * target.weight / total
+    return f"{share:.0f} %" if share >= 1 else f"{share:.2g} %"

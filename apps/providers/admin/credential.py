@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from apps.providers.admin.activation import Activation
+from apps.providers.admin.connection import TestsConnection
+from apps.providers.admin.secret_form import CredentialForm, state_of
+from apps.providers.models import Credential
+
+
+@admin.register(Credential)
+class CredentialAdmin(Activation, TestsConnection):
+    """Secrets of providers. What is stored is told by its kind, never shown."""
+
+    form = CredentialForm
+    list_display = ("name", "provider", "kept", "deployment_count", "is_active")
+    list_filter = ("provider", "is_active")
+    list_select_related = ("provider",)
+    search_fields = ("name", "provider__name")
+    actions = ("test_connection", "activate", "deactivate")
+    readonly_fields = ("kept",)
+    test_explanation = (
+        "Asks the provider for its list of models with the stored secret. It costs nothing."
+    )
+    fieldsets = ((None, {"fields": ("provider", "name", "new_secret", "kept", "is_active")}),)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
+        rows: QuerySet[Credential] = super().get_queryset(request)
+        return rows.annotate(deployment_total=Count("deployments"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Credential | None = None) -> Any:
+        """A secret stays with the provider that it was given for."""
+        return ("kept", "provider") if obj else ("kept",)
+
+    def save_model(
+        self, request: HttpRequest, obj: Credential, form: CredentialForm, change: bool
+    ) -> None:
+        form.store()
+
+    @display(
+        description="secret",
+        label={"missing": "danger", "sealed": "success", "reference": "info"},
+    )  # type: ignore[misc]
+    def kept(self, credential: Credential) -> tuple[str, str]:
+        return state_of(credential)
+
+    @admin.display(description="deployments", ordering="deployment_total")
+    def deployment_count(self, credential: Credential) -> int:
+        return credential.deployment_total  # type: ignore[attr-defined, no-any-return]

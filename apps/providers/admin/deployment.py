@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from apps.providers.admin.activation import Activation
+from apps.providers.admin.connection import TestsConnection
+from apps.providers.models import Deployment
+
+
+class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Deployment
+        fields = ("name", "provider", "credential", "model", "max_output_tokens", "is_active")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        default = settings.CHATVAULT.gateway.default_max_output_tokens
+        if "max_output_tokens" in self.fields:
+            self.fields["max_output_tokens"].help_text = (
+                "Tokens; the most that the model can answer with. Requests that name no limit "
+                f"reserve so much of a budget. Empty: {default:,}."
+            )
+        if "credential" in self.fields:
+            self.fields["credential"].help_text = (
+                "The provider's secret to use. Empty for providers that need none, such as a "
+                "local Ollama."
+            )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        provider, credential = cleaned.get("provider"), cleaned.get("credential")
+        if provider and credential and credential.provider_id != provider.pk:
+            self.add_error(
+                "credential",
+                f"This is a credential of {credential.provider}. Choose one of {provider}, or "
+                f"add one to it.",
+            )
+        return cleaned
+
+
+@admin.register(Deployment)
+class DeploymentAdmin(Activation, TestsConnection):
+    """Models at providers, which aliases send requests to."""
+
+    form = DeploymentForm
+    list_display = ("name", "provider", "model", "credential_name", "used_by", "state")
+    list_filter = ("provider", "is_active")
+    list_select_related = ("provider", "credential")
+    search_fields = ("name", "model", "provider__name")
+    autocomplete_fields = ("provider",)
+    actions = ("test_connection", "activate", "deactivate")
+    test_explanation = (
+        "Asks the model for a few tokens with what is saved here. The provider may charge them."
+    )
+    fieldsets = (
+        (None, {"fields": ("name", "is_active")}),
+        ("Where it is", {"fields": ("provider", "credential", "model")}),
+        ("Limits", {"fields": ("max_output_tokens",)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
+        rows: QuerySet[Deployment] = super().get_queryset(request)
+        return rows.annotate(alias_total=Count("targets"))
+
+    @admin.display(description="credential", ordering="credential__name")
+    def credential_name(self, deployment: Deployment) -> str:
+        return deployment.credential.name if deployment.credential else "none"
+
+    @admin.display(description="aliases", ordering="alias_total")
+    def used_by(self, deployment: Deployment) -> int:
+        return deployment.alias_total  # type: ignore[attr-defined, no-any-return]
+
+    @display(
+        description="state",
+        ordering="is_active",
+        label={"ready": "success", "off": "", "blocked": "danger"},
+    )  # type: ignore[misc]
+    def state(self, deployment: Deployment) -> tuple[str, str]:
+        """Whether a gateway would use it, and if not, what is in the way."""
+        credential = deployment.credential
+        if not deployment.is_active:
+            return "off", "inactive"
+        if not deployment.provider.is_active:
+            return "off", "provider inactive"
+        if credential is not None and not credential.is_active:
+            return "off", "credential inactive"
+        if credential is not None and not credential.secret:
+            return "blocked", "secret missing"
+        return "ready", "active"

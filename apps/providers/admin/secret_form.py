@@ -1,0 +1,82 @@
+"""A credential's form: its secret goes in and never comes out again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from unfold.widgets import UnfoldAdminPasswordWidget
+
+from apps.providers import services
+from apps.providers.errors import SecretRefused, VaultKeysInvalid
+from apps.providers.models import Credential
+from apps.providers.secrets import is_sealed
+from chatvault.lib.errors import UpstreamForbidden
+
+_EXPLAINED = (
+    "The provider's API key, which is encrypted and never shown again; or where it is found: "
+    "env:NAME or file:/absolute/path. Leave it empty to keep the present one."
+)
+
+
+def state_of(credential: Credential) -> tuple[str, str]:
+    """How the secret is kept, as a kind for a label and a text without the secret."""
+    if not credential.secret:
+        return "missing", "missing: enter it"
+    if is_sealed(credential.secret):
+        return "sealed", "encrypted"
+    return "reference", credential.secret
+
+
+class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
+    new_secret = forms.CharField(
+        label="Secret",
+        required=False,
+        strip=True,
+        max_length=16_384,
+        help_text=_EXPLAINED,
+        widget=UnfoldAdminPasswordWidget(
+            attrs={"autocomplete": "new-password", "spellcheck": "false"}, render_value=False
+        ),
+    )
+
+    class Meta:
+        model = Credential
+        fields = ("provider", "name", "is_active")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk is not None and self.instance.secret:
+            self.fields["new_secret"].widget.attrs["placeholder"] = "•••••••• (kept)"
+
+    def clean_new_secret(self) -> str:
+        text: str = self.cleaned_data["new_secret"]
+        if not text:
+            if self.instance.pk is None:
+                raise forms.ValidationError("Enter the secret, or env:NAME or file:PATH.")
+            return ""
+        try:
+            services.check_secret(text)
+        except SecretRefused as refused:
+            raise forms.ValidationError(str(refused)) from None
+        return text
+
+    def store(self) -> None:
+        """Save the row with what was entered. Its provider must be saved already."""
+        credential: Credential = self.instance
+        if text := self.cleaned_data.get("new_secret"):
+            services.set_credential_secret(credential=credential, secret=text)
+        credential.save()
+
+    def _post_clean(self) -> None:
+        super()._post_clean()
+        provider = getattr(self.instance, "provider", None)
+        if self.errors or provider is None or not self.cleaned_data.get("new_secret"):
+            return
+        try:
+            services.vault()
+            services.origin_of(provider)
+        except VaultKeysInvalid as invalid:
+            self.add_error("new_secret", str(invalid))
+        except UpstreamForbidden:
+            pass  # the provider's own form says so
