@@ -10,6 +10,7 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from tests.corpus.answers import Said, said_in
+from tests.corpus.atoms import atoms_of_anthropic, atoms_of_gemini
 from tests.corpus.inverse import openai_request
 from tests.corpus.litellm_oracle import opinion
 from tests.corpus.records import Kind, Record, Tokens, load
@@ -48,6 +49,8 @@ def replay(record: Record, gateway: Gateway, upstream: FakeUpstream, http: Any, 
     assert upstream.last.saw_secret(SECRET)
     assert SECRET not in upstream.last.path
     assert not [name for name in KEPT_BACK if name in reply.headers]
+    read = atoms_of_gemini if record.kind is Kind.GEMINI else atoms_of_anthropic
+    assert read(upstream.last.json) == read(record.request)
     return reply
 
 
