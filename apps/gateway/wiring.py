@@ -16,7 +16,9 @@ from django.db import DatabaseError, close_old_connections
 
 from apps.accounts import keys as key_rows
 from apps.accounts.credentials import KeyCache, KeyRecord
+from apps.billing import held
 from apps.billing.limits import LocalLimits
+from apps.billing.limits.contract import BudgetLimit
 from apps.configuration import announce
 from apps.gateway.plane import DataPlane, PlaneOptions, View
 from apps.gateway.snapshot import build, store
@@ -36,6 +38,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 MIB = 2**20
+HELD_TIMEOUT_S = 0.5
 RENEW_LEASES_S = 120.0  # a lease lasts 900 s
 
 
@@ -202,6 +205,26 @@ async def _keep_leases(plane: DataPlane) -> None:
     while True:
         await asyncio.sleep(RENEW_LEASES_S)
         await plane.renew_leases()
+
+
+def held_source(limits: LocalLimits) -> held.Source:
+    """For threads of this process, such as the admin's: asks in the running event loop, which
+    alone may touch the limits. An event loop that is too busy to say leaves all unknown."""
+    loop = asyncio.get_running_loop()
+
+    async def read(budgets: Sequence[BudgetLimit]) -> dict[int, int]:
+        known = [budget for budget in budgets if limits.knows(budget.id)]
+        return {budget.id: limits.usage_of(budget).held_nano for budget in known}
+
+    def ask(budgets: Sequence[BudgetLimit]) -> Mapping[int, int]:
+        answer = asyncio.run_coroutine_threadsafe(read(budgets), loop)
+        try:
+            return answer.result(timeout=HELD_TIMEOUT_S)
+        except TimeoutError:
+            answer.cancel()
+            return {}
+
+    return ask
 
 
 def budget_ids(snapshot: Snapshot) -> list[int]:

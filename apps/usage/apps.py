@@ -5,3 +5,9 @@ class UsageConfig(AppConfig):
     name = "apps.usage"
     label = "usage"
     verbose_name = "Usage"
+
+    def ready(self) -> None:
+        from apps.billing import spending
+        from apps.usage.spending import from_rollups
+
+        spending.register(from_rollups)

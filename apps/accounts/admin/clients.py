@@ -126,6 +126,9 @@ class ClientAdmin(VersionedPage):
         services.announce_keys(ApiKey.objects.filter(client__in=queryset))
         super().delete_queryset(request, queryset)
 
+    def has_issue_key_permission(self, request: HttpRequest, object_id: str = "") -> bool:
+        return request.user.has_perm("accounts.add_apikey")
+
     @admin.action(description="Suspend: refuse all their keys", permissions=["change"])
     def suspend(self, request: HttpRequest, queryset: ClientQuerySet) -> None:
         count = services.suspend_clients(clients=queryset, actor=request.user)  # type: ignore[arg-type]
@@ -140,7 +143,7 @@ class ClientAdmin(VersionedPage):
         description="Issue a key",
         url_path="issue-key",
         icon="key",
-        permissions=["accounts.add_apikey"],
+        permissions=["issue_key"],
     )
     def issue_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return redirect(f"{reverse('admin:accounts_apikey_add')}?client={object_id}")

@@ -42,10 +42,10 @@ class PageMixin:
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return Rows
 
-    def lookup_allowed(self, lookup: str, *args: Any, **kwargs: Any) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         if _NEVER_LOOKED_UP & set(lookup.split("__")):
             return False
-        return super().lookup_allowed(lookup, *args, **kwargs)  # type: ignore[misc, no-any-return]
+        return super().lookup_allowed(lookup, value, request)  # type: ignore[misc, no-any-return]
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         shown, counts, lacking, protected = super().get_deleted_objects(objs, request)  # type: ignore[misc]

@@ -1,0 +1,58 @@
+"""Budgets drawn: spent, held and left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from apps.billing.budget_use import BudgetUse
+from chatvault.lib.money import format_usd
+
+_FULL = 0.9
+
+
+def bar(use: BudgetUse | None, period: str = "") -> str | SafeString:
+    """Spent and held as parts of the amount, and what they are in words."""
+    if use is None:
+        return "–"
+    spent = _percent(use.spent_nano, use.amount_nano)
+    held = min(_percent(use.held_nano or 0, use.amount_nano), 100 - spent)
+    level = "over" if use.share >= 1 else "high" if use.share >= _FULL else "fine"
+    return format_html(
+        '<div class="cv-budget" data-level="{}">'
+        '<div class="cv-bar" role="img" aria-label="{}% spent, {}% held">'
+        '<i class="cv-spent" style="width:{}%"></i><i class="cv-held" style="width:{}%"></i></div>'
+        '<div class="cv-figures"><b>{}</b> spent · <span title="Reserved by requests in flight">'
+        "{} held</span> · {} left of {}{}</div></div>",
+        level,
+        spent,
+        held,
+        spent,
+        held,
+        short(use.spent_nano),
+        "–" if use.held_nano is None else short(use.held_nano),
+        short(use.left_nano),
+        short(use.amount_nano),
+        f" / {period}" if period else "",
+    )
+
+
+def tightest(uses: Iterable[tuple[BudgetUse, str]]) -> str | SafeString:
+    """The bar of the budget that will be spent first."""
+    chosen = max(uses, key=lambda each: each[0].share, default=None)
+    return bar(*chosen) if chosen else "–"
+
+
+def short(nano: int) -> str:
+    """To the cent, or what there is below a cent."""
+    if nano and abs(nano) < 10_000_000:
+        return "< $0.01" if 0 < nano < 1_000_000 else format_usd(nano, 4)
+    return format_usd(nano, 2)
+
+
+def _percent(part: int, whole: int) -> int:
+    if not whole:
+        return 100
+    return max(0, min(100, -(-part * 100 // whole)))
