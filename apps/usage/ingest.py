@@ -29,7 +29,7 @@ from chatvault.lib import clock
 
 log = logging.getLogger(__name__)
 
-BATCH_RECORDS: Final = 4000  # about a thousand requests
+BATCH_RECORDS: Final = 2000  # a thousand requests, mostly
 BATCH_S: Final = 0.2
 _KEEP_CURSORS: Final = timedelta(days=7)
 

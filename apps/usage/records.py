@@ -49,8 +49,8 @@ class Intent(msgspec.Struct, array_like=True, tag=1, frozen=True):
     max_output_tokens: Whole
     reserved_nano: Whole
     budgets: tuple[tuple[int, int], ...]  # (budget id, start of its window in epoch seconds)
-    deployment_id: int = 0  # not 0: the first attempt starts with this record
-    price_id: int = 0  # of that attempt; 0: unpriced
+    deployment_id: Whole = 0  # not 0: the first attempt starts with this record
+    price_id: Whole = 0  # of that attempt; 0: unpriced
 
 
 class AttemptStart(msgspec.Struct, array_like=True, tag=2, frozen=True):

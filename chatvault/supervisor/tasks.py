@@ -33,7 +33,7 @@ def gateways(listener: socket.socket) -> list[Child]:
 def background() -> list[Child]:
     """What may be slower: shipping the journal, tasks, and the clock of the tasks."""
     return [
-        Child("ingest", _ingest, _INGEST_GRACE_S, niceness=_BACKGROUND_NICENESS // 2),
+        Child("ingest", _ingest, _INGEST_GRACE_S),  # it is calm by itself until too much waits
         Child("beat", _beat, 5.0, niceness=_BACKGROUND_NICENESS),
         Child("worker", _work, _WORKER_GRACE_S, niceness=_BACKGROUND_NICENESS),
     ]

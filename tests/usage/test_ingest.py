@@ -189,6 +189,32 @@ def test_a_dead_process_leaves_interrupted_requests_that_are_charged(world, jour
     assert world.is_balanced()
 
 
+def test_an_intent_that_begins_the_first_attempt_needs_no_record_of_its_own(world):
+    answered, fallen_back, dead = uuid7_bytes(), uuid7_bytes(), uuid7_bytes()
+    first = {"deployment_id": 51, "price_id": 61}
+    world.write_dead(
+        *[intent(answered, **first), settle(answered)],
+        *[intent(fallen_back, **first), end(fallen_back, http_status=500, error_code="broken")],
+        *[start(fallen_back, 2, deployment_id=52), settle(fallen_back, attempts=2)],
+        intent(dead, **first),
+    )
+    world.ingest()
+    columns = ("number", "deployment_id", "duration_ms", "http_status", "error_code")
+    attempts = Attempt.objects.order_by("number")
+    assert list(attempts.filter(request_id=answered.hex()).values_list(*columns)) == [
+        (1, 51, 210, 200, "")
+    ]
+    assert list(attempts.filter(request_id=fallen_back.hex()).values_list(*columns)) == [
+        (1, 51, 205, 500, "broken"),
+        (2, 52, 205, 200, ""),
+    ]
+    row = world.requests()[dead]
+    assert (row.outcome, row.input_tokens, row.charged_nano) == ("interrupted", 100, 15_000)
+    assert list(attempts.filter(request_id=dead.hex()).values_list(*columns)) == [
+        (1, 51, None, None, "")
+    ]
+
+
 def test_an_unpriced_interrupted_request_costs_nothing(world):
     one = uuid7_bytes()
     world.write_dead(intent(one), start(one, price_id=0), progress(one, 10))
