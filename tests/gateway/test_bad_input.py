@@ -106,6 +106,23 @@ class TestBody:
         assert error["param"] == field
         assert field in error["message"]
 
+    @pytest.mark.parametrize("family", ["anthropic", "gemini"])
+    def test_tool_arguments_that_are_no_json(self, gateway, upstream, family):
+        """Arguments are text in OpenAI's format and an object in the others'."""
+        base_url = upstream.gemini_url if family == "gemini" else upstream.anthropic_url
+        gateway.add_model("m", base_url, family=family)
+        key = gateway.add_client()
+        for arguments in ("{", "[" * 100_000, "null", "[1]", '"text"'):
+            called = {"id": "c", "type": "function"}
+            called |= {"function": {"name": "f", "arguments": arguments}}
+            messages = [*HELLO, {"role": "assistant", "tool_calls": [called]}]
+            messages.append({"role": "tool", "tool_call_id": "c", "content": "done"})
+            reply = post(gateway, key, {"model": "m", "messages": messages})
+            assert reply.status_code == 400, arguments[:10]
+            assert reply.json()["error"]["param"].startswith("messages[1]")
+        assert upstream.seen == []
+        assert gateway.settled() == []
+
     @pytest.mark.parametrize("field", ["model", "messages"])
     def test_missing_field(self, gateway, upstream, key, field):
         body = {name: value for name, value in GOOD.items() if name != field}

@@ -117,7 +117,7 @@ def _tool_call(call: Any, where: str) -> ToolCall:
     text = function.get("arguments")
     try:
         arguments = msgspec.json.decode(text) if text else {}
-    except (msgspec.DecodeError, TypeError):
+    except (msgspec.DecodeError, RecursionError, TypeError):
         arguments = None
     if not isinstance(arguments, dict):
         raise InvalidField("It must be a JSON object as text.", param=f"{where}.function.arguments")

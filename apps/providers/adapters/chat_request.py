@@ -71,7 +71,7 @@ def read_chat(call: Call) -> ChatRequest:
         request = _decode(call.body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise MalformedJson from None
     if not request.messages:
         raise InvalidField("It must hold at least one message.", param="messages")

@@ -134,6 +134,6 @@ def _response(text: str) -> Any:
     """The API takes objects: one as it is, anything else as its `output`."""
     try:
         told = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         told = text
     return told if isinstance(told, dict) else {"output": told}

@@ -61,7 +61,7 @@ def _read(call: Call) -> _Request:
     except msgspec.ValidationError as error:
         said, _, path = str(error).partition(" - at `$.")
         raise InvalidField(f"{said}.", param=path.rstrip("`") or "input") from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise MalformedJson from None
 
 
@@ -69,7 +69,7 @@ def read_embeddings(call: Call, body: bytes) -> Answer:
     """Raises UpstreamInvalid for a 200 that is no answer. Older models tell no usage."""
     try:
         told = _decode_answer(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise UpstreamInvalid from None
     packs = _read(call).encoding_format == "base64"
     data = [

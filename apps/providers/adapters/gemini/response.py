@@ -79,7 +79,7 @@ def read_answer(call: Call, body: bytes) -> Answer:
         return read_embeddings(call, body)
     try:
         told = _decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise UpstreamInvalid from None
     if isinstance(told.error, dict):
         raise event_refusal(told.error)

@@ -27,7 +27,7 @@ def arguments(call: Call, endpoint: Endpoint, options: Options) -> dict[str, Any
     """Raises MalformedJson, or InvalidField for a request without what litellm must have."""
     try:
         told = msgspec.json.decode(call.body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise MalformedJson from None
     if not isinstance(told, dict):
         raise MalformedJson

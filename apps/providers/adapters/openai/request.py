@@ -66,7 +66,7 @@ def build_request(call: Call, endpoint: Endpoint) -> UpstreamRequest:
     plan = plan_for(endpoint)
     try:
         members = _decode(call.body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise MalformedJson from None
     members["model"] = plan.model
     if call.operation != "embeddings":
@@ -104,7 +104,7 @@ def _ask_usage(members: Members, call: Call, stream_usage: StreamUsage) -> None:
         return
     try:
         wishes = _decode(own)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise InvalidField("It must be an object.", param="stream_options") from None
     wishes["include_usage"] = _TRUE
     members["stream_options"] = msgspec.Raw(_encode(wishes))
