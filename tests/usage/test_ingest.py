@@ -167,81 +167,6 @@ def test_an_open_request_of_a_gone_segment_is_settled_when_its_process_dies(worl
     assert OpenIntent.objects.count() == 0
 
 
-def test_a_dead_process_leaves_interrupted_requests_that_are_charged(world, journal):
-    sent, unsent, refused = uuid7_bytes(), uuid7_bytes(), uuid7_bytes()
-    journal.append(intent(sent, markup_ppm=100_000), start(sent), progress(sent, 12))
-    journal.append(progress(sent, 40))
-    journal.append(intent(unsent))
-    journal.append(intent(refused), start(refused), end(refused, http_status=429))
-    assert world.ingest() == 0
-    journal.close()
-    assert world.ingest() == 3
-    rows = world.requests()
-    row = rows[sent]
-    assert (row.outcome, row.usage_source, row.attempts) == ("interrupted", "estimated", 1)
-    assert (row.input_tokens, row.output_tokens) == (100, 40)
-    assert (row.cost_nano, row.charged_nano) == (15_000 + 24_000, 42_900)
-    assert row.upper_bound_nano == 615_000
-    assert row.deployment_name == "gpt-4o-mini@openai"
-    for free in (rows[unsent], rows[refused]):
-        assert (free.outcome, free.charged_nano, free.usage_source) == ("interrupted", 0, "none")
-    assert world.segments() == []
-    assert world.is_balanced()
-
-
-def test_an_intent_that_begins_the_first_attempt_needs_no_record_of_its_own(world):
-    answered, fallen_back, dead = uuid7_bytes(), uuid7_bytes(), uuid7_bytes()
-    first = {"deployment_id": 51, "price_id": 61}
-    world.write_dead(
-        *[intent(answered, **first), settle(answered)],
-        *[intent(fallen_back, **first), end(fallen_back, http_status=500, error_code="broken")],
-        *[start(fallen_back, 2, deployment_id=52), settle(fallen_back, attempts=2)],
-        intent(dead, **first),
-    )
-    world.ingest()
-    columns = ("number", "deployment_id", "duration_ms", "http_status", "error_code")
-    attempts = Attempt.objects.order_by("number")
-    assert list(attempts.filter(request_id=answered.hex()).values_list(*columns)) == [
-        (1, 51, 210, 200, "")
-    ]
-    assert list(attempts.filter(request_id=fallen_back.hex()).values_list(*columns)) == [
-        (1, 51, 205, 500, "broken"),
-        (2, 52, 205, 200, ""),
-    ]
-    row = world.requests()[dead]
-    assert (row.outcome, row.input_tokens, row.charged_nano) == ("interrupted", 100, 15_000)
-    assert list(attempts.filter(request_id=dead.hex()).values_list(*columns)) == [
-        (1, 51, None, None, "")
-    ]
-
-
-def test_an_unpriced_interrupted_request_costs_nothing(world):
-    one = uuid7_bytes()
-    world.write_dead(intent(one), start(one, price_id=0), progress(one, 10))
-    world.ingest()
-    assert world.entries(one) == [(0, "client", 0)]
-    assert world.requests()[one].output_tokens == 10
-
-
-def test_a_late_settlement_adjusts_an_interrupted_request_once(world):
-    one = uuid7_bytes()
-    Budget.objects.create(client_id=21, amount_nano=10**9, period="total")
-    world.write_dead(intent(one), start(one), progress(one, 40))
-    world.ingest()
-    late = settle(one, cost_nano=30_000, charged_nano=30_000)
-    for _ in range(2):
-        world.write_dead(late)
-        world.ingest()
-    assert world.entries(one) == [
-        (0, "client", -39_000),
-        (0, "provider", 39_000),
-        (1, "client", 9_000),
-        (1, "provider", -9_000),
-    ]
-    assert BudgetWindow.objects.get().settled_nano == 30_000
-    assert world.is_balanced()
-
-
 def test_a_second_settlement_of_a_settled_request_changes_nothing(world, journal):
     records = whole()
     journal.append(*records, settle(records[0].request_id, charged_nano=1, cost_nano=1))
@@ -320,36 +245,6 @@ def test_a_commit_whose_answer_is_lost_is_not_booked_twice(world, journal, monke
     world.ingest()
     assert figures(world) == before
     assert world.rollup_requests() == 1
-
-
-def test_budgets_of_every_scope_and_period_follow(world):
-    for scope in ({"team_id": 31}, {"client_id": 21}, {"key_id": 11}):
-        for period in ("day", "month", "total"):
-            Budget.objects.create(**scope, amount_nano=10**9, period=period)
-    world.write_dead(*whole(), *whole(at_ms=AT_MS - 40 * 86_400_000))
-    world.ingest()
-    world.write_dead(*whole())
-    world.ingest()
-    sums = BudgetWindow.objects.filter(budget__team_id=31).order_by("budget_id", "starts_at")
-    assert list(sums.values_list("budget__period", "starts_at", "settled_nano")) == [
-        ("day", datetime(2026, 8, 12, tzinfo=UTC), 40_425),
-        ("day", datetime(2026, 9, 21, tzinfo=UTC), 80_850),
-        ("month", datetime(2026, 8, 1, tzinfo=UTC), 40_425),
-        ("month", datetime(2026, 9, 1, tzinfo=UTC), 80_850),
-        ("total", datetime(1970, 1, 1, tzinfo=UTC), 121_275),
-    ]
-    assert BudgetWindow.objects.count() == 15
-    assert world.is_balanced()
-
-
-def test_a_budget_made_later_counts_what_its_period_has_spent(world):
-    world.write_dead(*whole())
-    world.ingest()
-    Budget.objects.create(client_id=21, amount_nano=10**9, period="month")
-    world.write_dead(*whole())
-    world.ingest()
-    assert BudgetWindow.objects.get().settled_nano == 2 * 40_425
-    assert world.is_balanced()
 
 
 def test_usage_that_no_provider_can_mean_does_not_stop_the_rest(world):

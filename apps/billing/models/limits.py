@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from django.db import models
+from typing import Any
+
+from django.db import models, transaction
 from django.db.models import Q
 
 _ONE_SCOPE = (
@@ -90,6 +92,16 @@ class Budget(Scoped):
 
     def __str__(self) -> str:
         return f"{self.scope}: per {self.period}"
+
+    @transaction.atomic
+    def save(self, *args: Any, **options: Any) -> None:
+        """With another scope or period the running sums no longer fit: they are dropped, and
+        come again from the ledger."""
+        fields = ("team_id", "client_id", "key_id", "period")
+        before = type(self)._default_manager.filter(pk=self.pk).values_list(*fields).first()
+        super().save(*args, **options)
+        if before is not None and before != tuple(getattr(self, name) for name in fields):
+            BudgetWindow._default_manager.filter(budget_id=self.pk).delete()
 
 
 class BudgetWindow(models.Model):
