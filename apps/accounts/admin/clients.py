@@ -74,6 +74,7 @@ class ClientAdmin(VersionedPage):
     list_filter = ("is_active", ("team", RelatedDropdownFilter), ("tier", RelatedDropdownFilter))
     list_filter_submit = True
     list_select_related = ("team", "tier")
+    ordering = ("name",)
     search_fields = ("name", "description", "team__name")
     autocomplete_fields = ("team",)
     actions = ("suspend", "enable")

@@ -28,6 +28,7 @@ class TeamAdmin(VersionedPage):
 
     list_display = ("name", "description", "clients_shown", "members_shown", "is_active")
     list_filter = ("is_active",)
+    ordering = ("name",)
     search_fields = ("name", "description")
     fields = ("name", "description", "is_active")
     inlines = (MembershipOfTeam,)

@@ -60,7 +60,7 @@ class LedgerEntryAdmin(ReadOnlyPage):
 
     list_display = (
         "booked_at", "kind", "account", "amount", "client", "team", "key", "provider_name",
-        "request",
+        "of_request",
     )  # fmt: skip
     list_display_links = ("booked_at",)
     list_filter = (
@@ -76,7 +76,7 @@ class LedgerEntryAdmin(ReadOnlyPage):
     show_full_result_count = False
     fields = (
         "booked_at", "kind", "number", "account", "amount", "client", "team", "key",
-        "provider_name", "request", "author_name", "reason", "created_at",
+        "provider_name", "of_request", "author_name", "reason", "created_at",
     )  # fmt: skip
 
     def fill_in(self, rows: Sequence[Any]) -> None:
@@ -106,7 +106,7 @@ class LedgerEntryAdmin(ReadOnlyPage):
         return self._name(entry, "key")
 
     @display(description="request")
-    def request(self, entry: LedgerEntry) -> str | SafeString:
+    def of_request(self, entry: LedgerEntry) -> str | SafeString:
         text = str(entry.request_id)
         try:
             url = reverse("admin:usage_requestlog_changelist")

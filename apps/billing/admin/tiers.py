@@ -48,6 +48,7 @@ class PricingTierAdmin(VersionedPage):
     list_filter = (("price_book", RelatedDropdownFilter),)
     list_filter_submit = True
     list_select_related = ("price_book",)
+    ordering = ("name",)
     search_fields = ("name", "price_book__name")
     autocomplete_fields = ("price_book",)
     fields = ("name", "price_book", "markup_percent", "live_example")
