@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractAsyncContextManager
+from email.utils import parsedate_to_datetime
 
 from apps.gateway.contracts import Candidate
 from apps.gateway.meter import Meter
@@ -18,6 +20,7 @@ from apps.providers.adapters.contract import (
 )
 from apps.providers.adapters.registry import get_adapter
 from apps.providers.upstream import UpstreamResponse
+from chatvault.lib import clock
 from chatvault.lib.errors import (
     NoDeployment,
     UpstreamError,
@@ -62,9 +65,10 @@ class Upstream:
         if not self.call.stream:
             self.answer = adapter.read_answer(self.call, await source.read())
             return
-        if not source.headers.get("content-type", "").startswith("text/event-stream"):
-            raise UpstreamInvalid("The provider answered a streamed request without a stream.")
         self.reader = adapter.open_stream(self.call, candidate.endpoint)
+        if not source.headers.get("content-type", "").startswith("text/event-stream"):
+            self.reader.feed(await source.read())  # an error object is told as what it is
+            raise UpstreamInvalid("The provider answered a streamed request without a stream.")
         while not self.first and self.tail is None:
             self.first = await self.next()
 
@@ -150,6 +154,19 @@ def _note_failure(
     deployment_id = candidate.deployment.id
     if error.blames_deployment:
         wait = error.headers.get("retry-after", "")
-        plane.breaker.failed(deployment_id, retry_after_s=float(wait) if wait.isdecimal() else None)
+        plane.breaker.failed(deployment_id, retry_after_s=_seconds(wait))
     else:
         plane.breaker.succeeded(deployment_id)
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Seconds or a date (RFC 9110 §10.2.3); None for what is neither."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            at = parsedate_to_datetime(retry_after)
+        except ValueError:
+            return None
+        seconds = at.timestamp() - clock.wall_s()
+    return seconds if 0 <= seconds < math.inf else None
