@@ -4,10 +4,11 @@ import base64
 import os
 import tempfile
 
+_OF_TESTS = ("CHATVAULT_SHARED", "CHATVAULT_CHROMIUM", "CHATVAULT_SCREENSHOTS")
 _STRANGERS = ("DATABASE_URL", "REDIS_URL", "HTTPS_PROXY", "https_proxy", "HOST", "SECRET_KEY")
 
 for _name in [name for name in os.environ if name.startswith("CHATVAULT_")] + list(_STRANGERS):
-    if _name != "CHATVAULT_SHARED":
+    if _name not in _OF_TESTS:
         os.environ.pop(_name, None)
 
 os.environ["CHATVAULT_HOME"] = tempfile.mkdtemp(prefix="chatvault-test-")

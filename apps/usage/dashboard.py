@@ -16,6 +16,7 @@ from apps.usage.journal_health import journal_health
 from apps.usage.overview import CENT, BudgetBar, Overview, Totals, overview
 from chatvault.lib.money import format_usd
 
+_NOTHING: Final = "no requests yet"
 _CALM: Final = "bg-primary-600"
 
 
@@ -59,27 +60,30 @@ def _cards(found: Overview) -> list[Card]:
         Card(
             "Tokens",
             count_text(today.tokens) if today.requests else "–",
-            f"{count_text(today.input_tokens)} in, {count_text(today.output_tokens)} out",
+            f"{count_text(today.input_tokens)} in, {count_text(today.output_tokens)} out"
+            if today.requests
+            else _NOTHING,
         ),
         Card(
             "Charged",
             _usd(today.charged_nano) if today.requests else "–",
-            f"cost {_usd(today.cost_nano)}",
+            f"at a cost of {_usd(today.cost_nano)}" if today.requests else _NOTHING,
         ),
         Card(
             "Errors",
             count_text(today.errors) if today.requests else "–",
             f"{percent(today.errors, today.requests)} of the requests"
             if today.requests
-            else "no requests yet",
+            else _NOTHING,
             f"{log}?span=today&outcome=failed",
             is_bad=today.errors > 0,
         ),
         Card(
             "Latency",
             milliseconds(found.latency_p50_ms),
-            f"median; p95 {milliseconds(found.latency_p95_ms)}, "
-            f"first token ⌀ {milliseconds(today.first_token_ms)}",
+            f"median; 95 % within {milliseconds(found.latency_p95_ms)}"
+            if found.latency_p50_ms is not None
+            else _NOTHING,
         ),
     ]
 

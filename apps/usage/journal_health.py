@@ -35,13 +35,13 @@ class JournalHealth:
         """What is wrong and how to mend it; empty when all is well."""
         age = self.heartbeat_age_s
         if age is None:
-            return "Ingest has not run here yet: `manage.py serve` starts it."
+            return "Ingest has not run here yet; manage.py serve starts it."
         if self.failures:
             return f"The database refused {self.failures} times in a row; ingest keeps trying."
         if age > _SILENT_S:
             return (
                 f"Ingest has been silent for {age:.0f} s: see its lines in the log, and that "
-                "`manage.py serve` (or `manage.py ingest`) runs."
+                "manage.py serve (or manage.py ingest) runs."
             )
         if (self.unshipped_bytes or 0) > _BEHIND_BYTES:
             return "Ingest is behind: requests show up here late until it has caught up."

@@ -12,8 +12,8 @@ from apps.providers.admin.activation import Activation
 from apps.providers.models import Alias, Target
 
 _EXPLAINED = (
-    "Weighted: each request goes to one target by its share, the others are its fallbacks, by "
-    "position. Ordered: the first target by position that is healthy gets every request."
+    "Weighted: each request goes to one target by its share; when that fails, to another, again "
+    "by weight. Ordered: the first healthy target by position gets every request."
 )
 _SHOWN = 4
 
@@ -95,11 +95,11 @@ class AliasAdmin(Activation):
 
 def share_of(target: Target, targets: list[Target]) -> str:
     """How many of the alias's requests a target gets, for people."""
-    if target.alias.strategy == Alias.Strategy.ORDERED:
+    total = sum(each.weight for each in targets)
+    if target.alias.strategy == Alias.Strategy.ORDERED or not total:
         first = min(targets, key=lambda each: (each.position, each.pk))
         return "all, while healthy" if target.pk == first.pk else "fallback"
-    total = sum(each.weight for each in targets)
-    if not target.weight or not total:
-        return "fallback" if total else f"{100 / len(targets):.0f} %"
+    if not target.weight:
+        return "fallback"
     share = 100 * target.weight / total
     return f"{share:.0f} %" if share >= 1 else f"{share:.2g} %"

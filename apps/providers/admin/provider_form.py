@@ -23,6 +23,12 @@ WITHOUT_URL: Final = ("demo", "litellm")
 _LOCAL_ENDINGS: Final = (".local", ".internal", ".localhost", ".lan", ".home.arpa")
 
 
+class OptionsField(forms.JSONField):
+    def prepare_value(self, value: Any) -> Any:
+        """No options are an empty box."""
+        return super().prepare_value(value) if value else ""
+
+
 class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
     family = forms.ChoiceField(
         choices=[
@@ -32,7 +38,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=UnfoldAdminSelectWidget,
         help_text="openai fits every API that calls itself OpenAI-compatible.",
     )
-    options = forms.JSONField(
+    options = OptionsField(
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "spellcheck": "false"}),
         help_text='Differences of the vendor as JSON, such as {"vendor": "mistral"} or '
@@ -55,6 +61,9 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         upstream = settings.CHATVAULT.upstream
+        self._label("base_url", "Base URL")
+        self._label("connect_timeout_s", "Connect timeout (seconds)")
+        self._label("first_byte_timeout_s", "First byte timeout (seconds)")
         self._explain("name", "Short name, such as openai or ollama-gpu2.")
         self._explain(
             "base_url",
@@ -72,8 +81,10 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
             f"{upstream.first_byte_timeout_s:g}.",
         )
         self._explain("is_active", "An inactive provider gets no requests.")
-        if self.instance.pk and not self.instance.options:
-            self.initial["options"] = None
+
+    def _label(self, name: str, text: str) -> None:
+        if name in self.fields:
+            self.fields[name].label = text
 
     def _explain(self, name: str, text: str) -> None:
         if name in self.fields:
