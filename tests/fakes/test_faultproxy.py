@@ -5,10 +5,12 @@ import time
 import httpx
 import pytest
 
+from tests.fakes.http import HTTP
+
 
 def ask(url: str, text: str = "a b", timeout: float = 5, **more: object) -> httpx.Response:
     body = {"model": "m", "messages": [{"role": "user", "content": text}], **more}
-    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=timeout)
+    return HTTP.post(f"{url}/v1/chat/completions", json=body, timeout=timeout)
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_reset_all_hits_open_streams(proxy, upstream):
     upstream.will_stream("a", "b", hold_after=1)
     body = {"model": "m", "messages": [], "stream": True}
     url = f"{proxy.url}/v1/chat/completions"
-    with httpx.stream("POST", url, json=body, timeout=5) as response:
+    with HTTP.stream("POST", url, json=body, timeout=5) as response:
         received = response.iter_raw()
         next(received)
         proxy.reset_all()

@@ -7,6 +7,7 @@ import anthropic
 import httpx
 import pytest
 
+from tests.fakes.http import HTTP
 from tests.fakes.upstream import FakeUpstream, ToolCall, Usage
 
 TOOL: Any = {
@@ -54,13 +55,13 @@ def test_anthropic_tools(client, upstream):
 
 def test_anthropic_refuses_what_the_real_one_refuses(upstream):
     url = f"{upstream.anthropic_url}/v1/messages"
-    bare = httpx.post(url, json={"model": "c", "max_tokens": 1, "messages": HELLO})
+    bare = HTTP.post(url, json={"model": "c", "max_tokens": 1, "messages": HELLO})
     assert (bare.status_code, bare.json()["error"]["message"]) == (
         400,
         "anthropic-version: header is required",
     )
     version = {"anthropic-version": "2023-06-01"}
-    no_cap = httpx.post(url, json={"model": "c", "messages": HELLO}, headers=version)
+    no_cap = HTTP.post(url, json={"model": "c", "messages": HELLO}, headers=version)
     assert no_cap.json()["error"]["message"] == "max_tokens: Field required"
 
 
@@ -91,7 +92,7 @@ def gemini(upstream: FakeUpstream, model: str, verb: str, **more: Any) -> httpx.
     contents = [{"role": "user", "parts": [{"text": "Hello there"}]}]
     url = f"{upstream.gemini_url}/models/{model}:{verb}"
     body = {"contents": contents} | more
-    return httpx.post(url, json=body, headers={"x-goog-api-key": "g"}, timeout=5)
+    return HTTP.post(url, json=body, headers={"x-goog-api-key": "g"}, timeout=5)
 
 
 def test_gemini_answer(upstream):

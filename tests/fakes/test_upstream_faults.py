@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.fakes.http import HTTP
 from tests.fakes.upstream import CANARY, FAULTS, FakeUpstream
 from tests.fakes.upstream.faults import named_in
 
@@ -16,7 +17,7 @@ TEXT = "You said: one two three four"
 
 def ask(upstream: FakeUpstream, model: str, **more: Any) -> httpx.Response:
     body = {"model": model, "messages": MESSAGES} | more
-    return httpx.post(f"{upstream.openai_url}/chat/completions", json=body, timeout=5)
+    return HTTP.post(f"{upstream.openai_url}/chat/completions", json=body, timeout=5)
 
 
 def partial(upstream: FakeUpstream, model: str, **more: Any) -> tuple[bytes, type | None]:
@@ -25,7 +26,7 @@ def partial(upstream: FakeUpstream, model: str, **more: Any) -> tuple[bytes, typ
     got = b""
     url = f"{upstream.openai_url}/chat/completions"
     try:
-        with httpx.stream("POST", url, json=body, timeout=0.3) as response:
+        with HTTP.stream("POST", url, json=body, timeout=0.3) as response:
             for data in response.iter_raw():
                 got += data
     except httpx.HTTPError as error:
@@ -174,7 +175,7 @@ def test_error_event_in_the_stream(upstream):
 def test_endless_stream_ends_when_the_client_leaves(upstream, fault, word):
     body = {"model": f"fault:{fault}", "messages": MESSAGES, "stream": True}
     url = f"{upstream.openai_url}/chat/completions"
-    with httpx.stream("POST", url, json=body, timeout=5) as response:
+    with HTTP.stream("POST", url, json=body, timeout=5) as response:
         got = b""
         for data in response.iter_raw():
             got += data

@@ -7,8 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
-
+from tests.fakes.http import HTTP
 from tests.fakes.upstream import digest, read_oracle
 
 
@@ -28,9 +27,9 @@ def test_oracle_file_survives_a_kill(tmp_path):
         url = f"{where['openai_url']}/chat/completions"
         body = {"model": "stream:5", "messages": [{"role": "user", "content": "x"}]}
         headers = {"authorization": "Bearer sk-secret", "x-request-id": "r-1"}
-        assert httpx.post(url, json=body, headers=headers).status_code == 200
+        assert HTTP.post(url, json=body, headers=headers).status_code == 200
         slow = body | {"model": "stream:1000@50ms", "stream": True}
-        with httpx.stream("POST", url, json=slow) as response:
+        with HTTP.stream("POST", url, json=slow) as response:
             received = response.iter_raw()
             next(received)
             os.kill(process.pid, signal.SIGKILL)

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.fakes.http import HTTP
 from tests.fakes.upstream import CANARY
 from tests.faults.test_upstream_faults import ANSWER, FULL_COST, Caller, error_in, texts
 from tests.gateway.testbed import Gateway
@@ -21,7 +22,7 @@ class Translated(Caller):
         up = self.upstream
         base_url = up.gemini_url if self.family == "gemini" else up.anthropic_url
         self.gateway.add_model("m", base_url, family=self.family, models=models)
-        return httpx.post(
+        return HTTP.post(
             f"{self.gateway.openai_url}/chat/completions",
             json={"model": "m", "messages": PROMPT} | more,
             headers={"authorization": f"Bearer {self.key}"},

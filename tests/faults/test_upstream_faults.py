@@ -12,6 +12,7 @@ import pytest
 
 from apps.billing.limits import BudgetLimit
 from apps.usage.records import AttemptEnd, AttemptStart, Intent
+from tests.fakes.http import HTTP
 from tests.fakes.upstream import CANARY, FakeUpstream
 from tests.faults.conftest import PHASE_S, TOTAL_S
 from tests.gateway.testbed import Gateway
@@ -30,7 +31,7 @@ class Caller:
 
     def __call__(self, *models: str, **more: Any) -> httpx.Response:
         self.gateway.add_model("m", self.upstream.openai_url, models=models)
-        return httpx.post(
+        return HTTP.post(
             f"{self.gateway.openai_url}/chat/completions",
             json={"model": "m", "messages": PROMPT} | more,
             headers={"authorization": f"Bearer {self.key}"},
@@ -179,7 +180,7 @@ class TestF4Unreachable:
 
 
 def post(gateway: Gateway, key: str, **more: Any) -> httpx.Response:
-    return httpx.post(
+    return HTTP.post(
         f"{gateway.openai_url}/chat/completions",
         json={"model": "m", "messages": PROMPT} | more,
         headers={"authorization": f"Bearer {key}"},
@@ -206,7 +207,7 @@ class TestF5Slow:
 
     def test_trickle_is_cut_at_the_total_deadline(self, call):
         began = time.monotonic()
-        reply = call("fault:trickle-3", stream=True)
+        reply = call("fault:trickle-1", stream=True)
         check_took(TOTAL_S, time.monotonic() - began)
         assert error_in(reply)["code"] == "upstream_timeout"
 
@@ -302,7 +303,7 @@ class TestF9Rubbish:
 
 
 class TestF10Bombs:
-    @pytest.mark.parametrize("fault", ["huge-12", "gzip-bomb-50"])
+    @pytest.mark.parametrize("fault", ["huge-12", "gzip-bomb-12"])
     @pytest.mark.parametrize("stream", [True, False])
     def test_cut_at_the_cap(self, call, fault, stream):
         reply = call(f"fault:{fault}", stream=stream)

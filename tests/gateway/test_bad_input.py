@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from apps.billing.limits import BudgetLimit, QuotaLimit
+from tests.fakes.http import HTTP
 from tests.fakes.upstream import FakeUpstream
 from tests.gateway.testbed import Gateway
 
@@ -29,7 +30,7 @@ def post(
     headers = {"content-type": "application/json"}
     if key is not None:
         headers["authorization"] = f"Bearer {key}"
-    return httpx.post(gateway.openai_url + path, content=content, headers=headers, timeout=10)
+    return HTTP.post(gateway.openai_url + path, content=content, headers=headers, timeout=10)
 
 
 def check_refused(
@@ -145,7 +146,7 @@ class TestBody:
             for _ in range(22):
                 yield b" " * 2**20
 
-        reply = httpx.post(
+        reply = HTTP.post(
             f"{gateway.openai_url}/chat/completions",
             content=parts(),
             headers={"authorization": f"Bearer {key}"},
@@ -154,7 +155,7 @@ class TestBody:
         check_refused(reply, gateway, upstream, 413, "body_too_large")
 
     def test_compressed(self, gateway, upstream, key):
-        reply = httpx.post(
+        reply = HTTP.post(
             f"{gateway.openai_url}/chat/completions",
             content=b"\x1f\x8b",
             headers={"authorization": f"Bearer {key}", "content-encoding": "gzip"},
@@ -184,7 +185,7 @@ class TestKey:
     def test_unknown(self, gateway, upstream, key, wrong):
         headers = {} if wrong is None else {"authorization": f"Bearer {wrong}".encode()}
         url = f"{gateway.openai_url}/chat/completions"
-        reply = httpx.post(url, json=GOOD, headers=headers)
+        reply = HTTP.post(url, json=GOOD, headers=headers)
         check_refused(reply, gateway, upstream, 401, "invalid_api_key")
         assert reply.headers["www-authenticate"] == "Bearer"
 
@@ -207,7 +208,7 @@ class TestKey:
     @pytest.mark.parametrize("header", ["x-api-key", "api-key"])
     def test_other_headers_carry_it_too(self, gateway, key, header):
         url = f"{gateway.openai_url}/chat/completions"
-        assert httpx.post(url, json=GOOD, headers={header: key}).status_code == 200
+        assert HTTP.post(url, json=GOOD, headers={header: key}).status_code == 200
 
     def test_it_is_never_repeated(self, gateway, upstream, key):
         secret = "cv_" + "Z" * 49
@@ -239,7 +240,7 @@ class TestModel:
 class TestRoutes:
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
     def test_wrong_method(self, gateway, upstream, key, method):
-        reply = httpx.request(
+        reply = HTTP.request(
             method,
             f"{gateway.openai_url}/chat/completions",
             headers={"authorization": f"Bearer {key}"},

@@ -108,7 +108,7 @@ class Gateway:
         self._keys: dict[str, KeyRecord] = {}
         self._version = 0
         self.limits = LocalLimits()
-        self.journal = Journal(self._folder)
+        self.journal = Journal(self._folder, segment_bytes=2**18)
         self.plane = server.run(self._make())
 
     async def _make(self) -> DataPlane:

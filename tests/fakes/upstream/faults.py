@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 
 from tests.fakes.upstream.answers import Answer, Event, Failure, Gate, Usage, UsageMode
 from tests.fakes.upstream.replies import Cut, Hold, Reply, Step, Wait, held, of_bytes, paced
@@ -151,6 +152,7 @@ def _huge(size: int, *, is_stream: bool) -> Iterator[Step]:
     yield Event(b'"}}]}' + (b"\n\n" if is_stream else b""))
 
 
+@cache
 def _bomb(size: int, *, is_stream: bool) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     steps = _huge(size, is_stream=is_stream)
