@@ -48,7 +48,8 @@ async def stream(
         meter.first_token()
         record_progress(meter, plane, 1)
         await outlet.start(200, head)
-        await outlet.write(upstream.first)
+        if upstream.first:  # an empty chunk would be the end of the body
+            await outlet.write(upstream.first)
         tail = await _pass_on(upstream, Relay(reader, meter, plane, outlet), meter, outlet)
         meter.succeed()
     except ChatVaultError as error:
