@@ -47,47 +47,22 @@ class Outlet(Protocol):
         ...
 
 
-class GatewayRequest:
+class GatewayRequest(msgspec.Struct, gc=False, kw_only=True):
     """One request as a door hands it over: bytes and the few fields that decisions need."""
 
-    __slots__ = (
-        "accept_ms",
-        "alias",
-        "body",
-        "choices",
-        "client_request_id",
-        "id",
-        "max_output_tokens",
-        "operation",
-        "started",
-        "stream",
-        "token",
-        "wants_usage",
-    )
-
-    def __init__(
-        self,
-        *,
-        id: bytes,
-        operation: Operation,
-        token: bytes | None,
-        body: bytes,
-        started: float,
-        accept_ms: int,
-        client_request_id: bytes | None = None,
-    ) -> None:
-        self.id = id
-        self.operation: Operation = operation
-        self.token = token
-        self.body = body
-        self.started = started  # clock.monotonic
-        self.accept_ms = accept_ms  # milliseconds since the epoch
-        self.client_request_id = client_request_id
-        self.alias = ""
-        self.stream = False
-        self.wants_usage = False
-        self.choices = 1
-        self.max_output_tokens: int | None = None  # of one choice, as the client set it
+    id: bytes  # ours: 16 bytes, UUID version 7
+    operation: Operation
+    body: bytes
+    started: float  # clock.monotonic
+    accept_ms: int  # milliseconds since the epoch
+    token: bytes | None = None
+    client_request_id: bytes | None = None
+    # What `receive` reads from the body:
+    alias: str = ""
+    stream: bool = False
+    wants_usage: bool = False
+    choices: int = 1
+    max_output_tokens: int | None = None  # of one choice, as the client set it
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -106,6 +81,7 @@ class Candidate(msgspec.Struct, frozen=True):
     endpoint: Endpoint
     weight: int
     price: Price | None
+    labels: tuple[tuple[bytes, bytes], ...] = ()  # headers that say what served the request
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -114,4 +90,5 @@ class Offer(msgspec.Struct, frozen=True):
     alias: Alias
     candidates: tuple[Candidate, ...]
     is_priced: bool  # every candidate has a price
+    most_output: int  # tokens of one choice, where the client sets no cap
     valid_until_s: float

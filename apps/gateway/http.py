@@ -14,7 +14,7 @@ from apps.gateway.health import live, metrics, ready
 from apps.gateway.listing import answer_models
 from apps.gateway.pipeline import serve
 from apps.gateway.plane import DataPlane
-from apps.gateway.reply import error_reply
+from apps.gateway.reply import error_event, error_reply
 from apps.providers.adapters.contract import Operation
 from chatvault.lib import clock
 from chatvault.lib.errors import (
@@ -80,7 +80,6 @@ async def answer(
     request = GatewayRequest(
         id=uuid7_bytes(),
         operation=OPERATIONS.get(path, "chat"),
-        token=None,
         body=b"",
         started=clock.monotonic(),
         accept_ms=clock.wall_ns() // 1_000_000,
@@ -104,7 +103,10 @@ async def answer(
     except ChatVaultError as error:
         if plane is not None and not isinstance(error, UpstreamError):
             plane.metrics.refused(error.public_code)
-        await _reply(outlet, *error_reply(error, request))
+        if outlet.is_started:  # a stream whose books could not be closed is not a finished answer
+            await outlet.end(error_event(error))
+        else:
+            await _reply(outlet, *error_reply(error, request))
     except Exception:  # the outermost edge: whatever went wrong must not show
         logger.exception("request %s failed", request.id.hex())
         if not outlet.is_started:

@@ -10,7 +10,6 @@ call `http.answer`, and one contract test holds all doors together.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -26,6 +25,39 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 class LaneProtocol(HttpToolsProtocol):
     """One client connection. Requests that are pipelined take the ordinary way."""
+
+    _idle_since = 0.0  # loop time; 0.0 while a request runs
+
+    def _unset_keepalive_if_required(self) -> None:
+        """One timer a connection: it looks when it fires, so that requests cost no timer calls."""
+        self._idle_since = 0.0
+        if self.transport.is_closing():
+            super()._unset_keepalive_if_required()
+
+    def on_lane_complete(self) -> None:
+        """An exchange has ended: pipelined requests go on, or the connection idles."""
+        self.server_state.total_requests += 1
+        if self.pipeline or self.flow.read_paused:
+            self.on_response_complete()
+        elif not self.transport.is_closing():
+            self._idle_since = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self._arm(self.timeout_keep_alive)
+
+    def _arm(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        idle_s = self.loop.time() - self._idle_since if self._idle_since else 0.0
+        if self.transport.is_closing():
+            return
+        if idle_s >= self.timeout_keep_alive:
+            self.transport.close()
+        else:
+            self._arm(self.timeout_keep_alive - idle_s)
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -133,7 +165,6 @@ class Exchange:
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         self.task = task = protocol.loop.create_task(self._run(body))
         protocol.tasks.add(task)
-        task.add_done_callback(protocol.tasks.discard)
 
     async def _run(self, body: bytes) -> None:
         try:
@@ -141,6 +172,7 @@ class Exchange:
         except ClientGone:
             pass
         finally:
+            self._protocol.tasks.discard(self.task)
             if not self.response_complete:
                 self._protocol.transport.close()
 
@@ -155,20 +187,16 @@ class Exchange:
     async def start(self, status: int, headers: Headers) -> None:
         """The head waits for the first bytes of the body, so that both are one write."""
         self.is_started = True
-        content: list[Any] = [STATUS_LINE[status]]
-        self._chunked = True
-        for name, value in self._protocol.server_state.default_headers:
-            content += (name, b": ", value, b"\r\n")
-        for name, value in headers:
-            if name == b"content-length":
-                self._chunked = False
-            content += (name, b": ", value, b"\r\n")
-        if self._chunked:
-            content.append(b"transfer-encoding: chunked\r\n")
+        lines = [STATUS_LINE[status][:-2]]
+        lines += [b": ".join(pair) for pair in self._protocol.server_state.default_headers]
+        lines += [b": ".join(pair) for pair in headers]
         if not self.keep_alive:
-            content.append(b"connection: close\r\n")
-        content.append(b"\r\n")
-        self._head = b"".join(content)
+            lines.append(b"connection: close")
+        head = b"\r\n".join(lines)
+        self._chunked = b"\r\ncontent-length: " not in head
+        if self._chunked:
+            head += b"\r\ntransfer-encoding: chunked"
+        self._head = head + b"\r\n\r\n"
 
     async def write(self, data: bytes) -> None:
         if self.push(data):
@@ -206,7 +234,7 @@ class Exchange:
             protocol.transport.write(self._head + _LAST_CHUNK)
         if not self.keep_alive:
             protocol.transport.close()
-        protocol.on_response_complete()
+        protocol.on_lane_complete()
 
     def watch(self) -> None:
         self._is_watched = True

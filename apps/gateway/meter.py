@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from apps.billing.limits import Headroom
 from apps.billing.pricing import Bill
 from apps.gateway.contracts import Candidate, GatewayRequest, Identity, Offer
@@ -16,62 +18,28 @@ Outcome = Literal["ok", "error", "cancelled", "interrupted"]
 UsageSource = Literal["provider", "estimated", "none"]
 
 
-class Meter:
+class Meter(msgspec.Struct, gc=False):
     """Opened by `admit`, written by `call` and `stream`, closed exactly once by `settle`."""
 
-    __slots__ = (
-        "attempts",
-        "bill",
-        "candidate",
-        "error_code",
-        "first_token_at",
-        "headroom",
-        "http_status",
-        "identity",
-        "is_open",
-        "is_sent",
-        "offer",
-        "outcome",
-        "output_cap",
-        "prompt_tokens",
-        "request",
-        "reserved_nano",
-        "revision",
-        "usage",
-        "usage_source",
-    )
-
-    def __init__(
-        self,
-        request: GatewayRequest,
-        identity: Identity,
-        offer: Offer,
-        headroom: Headroom,
-        *,
-        revision: int,
-        prompt_tokens: int,
-        output_cap: int,
-        reserved_nano: int,
-    ) -> None:
-        self.request = request
-        self.identity = identity
-        self.offer = offer
-        self.headroom = headroom
-        self.revision = revision
-        self.prompt_tokens = prompt_tokens
-        self.output_cap = output_cap  # output tokens of all choices that the reservation covers
-        self.reserved_nano = reserved_nano
-        self.is_open = True
-        self.is_sent = False  # an intent is in the journal: something may have been sent
-        self.attempts = 0
-        self.candidate: Candidate | None = None
-        self.outcome: Outcome = "error"
-        self.http_status = 500
-        self.error_code = ""
-        self.first_token_at = -1.0
-        self.usage = NOTHING
-        self.usage_source: UsageSource = "none"
-        self.bill: Bill | None = None  # set when the books are closed
+    request: GatewayRequest
+    identity: Identity
+    offer: Offer
+    headroom: Headroom
+    revision: int
+    prompt_tokens: int  # estimated
+    output_cap: int  # output tokens of all choices that the reservation covers
+    reserved_nano: int
+    is_open: bool = True
+    is_sent: bool = False  # an intent is in the journal: something may have been sent
+    attempts: int = 0
+    candidate: Candidate | None = None
+    outcome: Outcome = "error"
+    http_status: int = 500
+    error_code: str = ""
+    first_token_at: float = -1.0
+    usage: Usage = NOTHING
+    usage_source: UsageSource = "none"
+    bill: Bill | None = None  # set when the books are closed
 
     def call_for(self, candidate: Candidate) -> Call:
         """The request as the candidate's adapter needs it."""

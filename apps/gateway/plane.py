@@ -44,7 +44,7 @@ class PlaneOptions(msgspec.Struct, frozen=True):
 class View:
     """A snapshot made ready: secrets opened, identities and offers worked out once."""
 
-    __slots__ = ("_identities", "_offers", "deadlines", "endpoints", "snapshot")
+    __slots__ = ("_default_output", "_identities", "_offers", "deadlines", "endpoints", "snapshot")
 
     def __init__(
         self, snapshot: Snapshot, endpoints: dict[int, Endpoint], options: PlaneOptions
@@ -55,6 +55,7 @@ class View:
             deployment.id: deadlines_of(deployment, options)
             for deployment in snapshot.deployments.values()
         }
+        self._default_output = options.default_max_output_tokens
         self._identities: dict[int, Identity] = {}
         self._offers: dict[tuple[str, int | None], Offer] = {}
 
@@ -103,11 +104,19 @@ class View:
                 elif price.valid_to_s is None or price.valid_to_s > now_s:
                     current = current or price
                     until_s = min(until_s, price.valid_to_s or FOREVER_S)
-            candidates.append(Candidate(deployment, endpoint, target.weight, current))
+            labels = (
+                (b"x-chatvault-alias", alias_name.encode()),
+                (b"x-chatvault-deployment", deployment.name.encode()),
+            )
+            candidates.append(Candidate(deployment, endpoint, target.weight, current, labels))
         return Offer(
             alias=alias,
             candidates=tuple(candidates),
             is_priced=all(candidate.price for candidate in candidates),
+            most_output=max(
+                (c.deployment.max_output_tokens or self._default_output for c in candidates),
+                default=0,
+            ),
             valid_until_s=until_s,
         )
 

@@ -26,8 +26,8 @@ UNBUFFERED = (b"x-accel-buffering", b"no")
 
 def request_id_text(request_id: bytes) -> bytes:
     """A UUID as text (RFC 9562)."""
-    h = request_id.hex()
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}".encode()
+    h = request_id.hex("-", -2)  # in pairs of bytes: 8 groups, of which a UUID joins some
+    return f"{h[:4]}{h[5:29]}{h[30:34]}{h[35:]}".encode()
 
 
 def usd_text(nano: int) -> bytes:
@@ -59,14 +59,17 @@ def answer_head(meter: Meter, plane: DataPlane, length: int | None = None) -> He
     else:
         head.append(JSON)
         head.append((b"content-length", b"%d" % length))
-    candidate = meter.candidate
-    if candidate is not None:
-        head.append((b"x-chatvault-alias", meter.offer.alias.name.encode()))
-        head.append((b"x-chatvault-deployment", candidate.deployment.name.encode()))
-        if meter.bill is not None:
-            head.append((b"x-chatvault-cost-usd", usd_text(meter.bill.charged_nano)))
-    head.extend(ratelimit_headers(meter.headroom))
+    if meter.candidate is not None:
+        head += meter.candidate.labels
+    if meter.bill is not None:
+        head.append((b"x-chatvault-cost-usd", usd_text(meter.bill.charged_nano)))
+    head += ratelimit_headers(meter.headroom)
     return head
+
+
+def error_event(error: ChatVaultError) -> bytes:
+    """The last event of a stream that breaks off, in OpenAI's envelope."""
+    return b"data: " + msgspec.json.encode(error.openai()) + b"\n\n"
 
 
 def error_reply(error: ChatVaultError, request: GatewayRequest) -> tuple[int, Headers, bytes]:

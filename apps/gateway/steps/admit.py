@@ -20,7 +20,7 @@ async def admit(
     """An open meter. Raises RateLimited, BudgetHeld (429), BudgetExhausted, Unpriced (402)."""
     offer = _affordable(offer, identity)
     prompt = pricing.estimate_prompt_tokens(len(request.body))
-    output = _most_output(request, offer, plane)
+    output = _most_output(request, offer)
     nano = 0
     headroom = NO_LIMITS
     if identity.scopes:
@@ -38,10 +38,10 @@ async def admit(
         identity,
         offer,
         headroom,
-        revision=plane.view.snapshot.version,
-        prompt_tokens=prompt,
-        output_cap=output,
-        reserved_nano=nano,
+        plane.view.snapshot.version,
+        prompt,
+        output,
+        nano,
     )
 
 
@@ -61,15 +61,11 @@ def _affordable(offer: Offer, identity: Identity) -> Offer:
     return msgspec.structs.replace(offer, candidates=priced, is_priced=True)
 
 
-def _most_output(request: GatewayRequest, offer: Offer, plane: DataPlane) -> int:
+def _most_output(request: GatewayRequest, offer: Offer) -> int:
     """Output tokens of all choices: as the client capped them, or as the models can."""
     if request.operation == "embeddings":
         return 0
-    each = request.max_output_tokens
-    if each is None:
-        default = plane.options.default_max_output_tokens
-        each = max([c.deployment.max_output_tokens or default for c in offer.candidates])
-    return each * request.choices
+    return (request.max_output_tokens or offer.most_output) * request.choices
 
 
 def _most_money(offer: Offer, terms: pricing.Terms, *, prompt: int, output: int) -> int:

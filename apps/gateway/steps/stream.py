@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from apps.billing import pricing
 from apps.gateway.contracts import Headers, Outlet
 from apps.gateway.meter import Meter
 from apps.gateway.plane import DataPlane
+from apps.gateway.reply import error_event
 from apps.gateway.steps.call import Upstream
 from apps.gateway.steps.record import record_progress
 from apps.providers.adapters.contract import StreamReader
@@ -19,7 +18,6 @@ PROGRESS_EVERY_EVENTS = 1000
 LOOK_EVERY_EVENTS = 32
 NO_CAP = 2**63
 SLACK = 16  # events that carry no output: roles, finish reasons, comments
-EVENT_HEAD = b"data: "
 
 
 def take_answer(upstream: Upstream, meter: Meter) -> bytes:
@@ -56,7 +54,7 @@ async def stream(
         meter.fail("error", 200, error.public_code)
         if isinstance(error, UpstreamError) and meter.candidate is not None:
             plane.breaker.failed(meter.candidate.deployment.id)
-        tail = EVENT_HEAD + msgspec.json.encode(error.openai()) + b"\n\n"
+        tail = error_event(error)
     finally:
         note_usage(reader, meter)
     return tail
