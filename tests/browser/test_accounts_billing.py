@@ -50,6 +50,7 @@ def _add_client(page: Page, shoot: Any) -> None:
     page.locator(".field-team .select2-selection").click()
     page.get_by_role("option", name="research").click()
     page.locator(".field-aliases .select2-selection").click()
+    shoot(page, "client-models")
     page.get_by_role("option", name="gpt-4o-mini").click()
     page.keyboard.press("Escape")
     page.get_by_text("Add another Quota", exact=False).click()

@@ -7,17 +7,17 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import ManyToManyField, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from apps.accounts import services
 from apps.accounts.admin.key_status import expiry_of, status_of
+from apps.accounts.admin.model_choice import ModelChoiceMixin
 from apps.accounts.admin.pages import VersionedPage, link_to
 from apps.accounts.models import ApiKey, Client, ClientQuerySet
 from chatvault.lib import clock
@@ -30,6 +30,7 @@ class KeysOfClient(TabularInline):
     fields = readonly_fields = ("key", "hint", "status", "expiry", "created_at")
     extra = max_num = 0
     can_delete = False
+    hide_title = True
     verbose_name_plural = "keys"
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -66,7 +67,7 @@ class ClientForm(forms.ModelForm):
 
 
 @admin.register(Client)
-class ClientAdmin(VersionedPage):
+class ClientAdmin(ModelChoiceMixin, VersionedPage):
     """Applications that call the gateway."""
 
     form = ClientForm
@@ -91,12 +92,6 @@ class ClientAdmin(VersionedPage):
     def get_queryset(self, request: HttpRequest) -> ClientQuerySet:
         clients: ClientQuerySet = super().get_queryset(request)
         return clients.with_live_key_count().prefetch_related("aliases")
-
-    def formfield_for_manytomany(
-        self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
-    ) -> Any:
-        kwargs["widget"] = UnfoldAdminSelect2MultipleWidget()
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     @display(description="live keys", ordering="live_key_count")
     def live_keys(self, client: Any) -> int:

@@ -8,14 +8,14 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import ManyToManyField, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import DropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from apps.accounts import services
 from apps.accounts.admin import issued, key_status
+from apps.accounts.admin.model_choice import ModelChoiceMixin
 from apps.accounts.admin.pages import VersionedPage
 from apps.accounts.models import ApiKey
 from chatvault.lib import clock
@@ -81,7 +81,7 @@ class StatusFilter(DropdownFilter):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(VersionedPage):
+class ApiKeyAdmin(ModelChoiceMixin, VersionedPage):
     """A key is shown when it is issued. Later it can be disabled and enabled, or revoked, which
     is for good; it is never deleted, so that the ledger keeps its name."""
 
@@ -112,12 +112,6 @@ class ApiKeyAdmin(VersionedPage):
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         known = ("status", "hint", "created_by", "created_at", "revoked_at")
         return () if obj is None else ("client", *known)
-
-    def formfield_for_manytomany(
-        self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
-    ) -> Any:
-        kwargs["widget"] = UnfoldAdminSelect2MultipleWidget()
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         is_for_good = obj is not None and obj.revoked_at is not None

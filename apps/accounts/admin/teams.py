@@ -19,6 +19,7 @@ class MembershipOfTeam(TabularInline):
     model = Membership
     autocomplete_fields = ("user",)
     extra = 0
+    hide_title = True
     verbose_name = "member"
 
 

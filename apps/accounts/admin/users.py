@@ -25,6 +25,7 @@ class MembershipOfUser(TabularInline):
     model = Membership
     autocomplete_fields = ("team",)
     extra = 0
+    hide_title = True
     verbose_name = "team of this person"
     verbose_name_plural = "teams of this person"
 

@@ -16,7 +16,7 @@ from apps.accounts.models import ApiKey, Client, Team
 from apps.billing import spending
 from apps.billing.admin import bars
 from apps.billing.admin.limits import BudgetsOnPage, QuotasOnPage
-from apps.billing.admin.money import MEDIA
+from apps.billing.admin.money import MoneyMedia
 from apps.billing.budget_use import uses_of
 from apps.billing.models import Budget, BudgetWindow, Quota
 from chatvault.lib import clock
@@ -32,9 +32,7 @@ class MoneyMixin:
 
     kind: spending.Kind
 
-    @property
-    def media(self) -> Any:
-        return super().media + MEDIA  # type: ignore[misc]
+    Media = MoneyMedia
 
     def fill_in(self, rows: Sequence[Any]) -> None:
         super().fill_in(rows)  # type: ignore[misc]

@@ -18,7 +18,7 @@ from unfold.decorators import action, display
 
 from apps.accounts.admin.pages import VersionedPage, link_to
 from apps.billing import list_prices, words
-from apps.billing.admin.money import MEDIA, usd_column
+from apps.billing.admin.money import MoneyMedia, usd_column
 from apps.billing.admin.prices import state_of
 from apps.billing.models import Price, PriceBook
 from apps.providers.models import Deployment
@@ -35,6 +35,7 @@ class PricesOfBook(TabularInline):
     )  # fmt: skip
     extra = max_num = 0
     can_delete = False
+    hide_title = True
     verbose_name_plural = "prices that hold or are to come"
     input = usd_column("input_nano", "input per 1M")
     cached_input = usd_column("cached_input_nano", "cached per 1M")
@@ -74,9 +75,7 @@ class PriceBookAdmin(VersionedPage):
     actions_detail = ("add_price", "import_list_prices")
     falls_with = (Price,)
 
-    @property
-    def media(self) -> Any:
-        return super().media + MEDIA
+    Media = MoneyMedia
 
     def fill_in(self, rows: Sequence[Any]) -> None:
         deployed = set(Deployment.objects.order_by().values_list("model", flat=True))

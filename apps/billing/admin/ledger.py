@@ -22,7 +22,7 @@ from unfold.decorators import display
 from apps.accounts.admin.pages import ReadOnlyPage
 from apps.accounts.models import ApiKey, Client, Team
 from apps.billing.admin import bars
-from apps.billing.admin.money import MEDIA, usd_column
+from apps.billing.admin.money import MoneyMedia, usd_column
 from apps.billing.models import BudgetWindow, LedgerEntry
 from chatvault.lib.money import format_usd
 
@@ -58,6 +58,7 @@ class TeamFilter(_OwnerFilter):
 class LedgerEntryAdmin(ReadOnlyPage):
     """Money as it was booked."""
 
+    Media = MoneyMedia
     list_display = (
         "booked_at", "kind", "account", "amount", "client", "team", "key", "provider_name",
         "of_request",
@@ -141,9 +142,7 @@ class BudgetWindowAdmin(ReadOnlyPage):
     fields = ("whom", "period", "starts_at", "settled", "amount", "updated_at")
     settled = usd_column("settled_nano", "spent")
 
-    @property
-    def media(self) -> Any:
-        return super().media + MEDIA
+    Media = MoneyMedia
 
     @display(description="for")
     def whom(self, window: BudgetWindow) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.utils.functional import cached_property
 
 from apps.billing.admin.money import MoneyForm, UsdField
 from apps.billing.models import Budget, Quota
@@ -16,18 +15,13 @@ LONGEST_S = 31 * 86_400
 
 
 class ScopedForm(forms.ModelForm):
-    """One team, client or key, chosen once: what was counted belongs to it."""
+    """One team, client or key, chosen once: what was counted belongs to it. The page leaves the
+    fields out once there is a row, and within an inline, where the page is the scope."""
 
     unique_with: tuple[str, ...] = ()
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in self._scope_fields:
-            self.fields[name].disabled = self.instance.pk is not None
-
-    @cached_property
+    @property
     def _scope_fields(self) -> list[str]:
-        """Empty within an inline, where the page is the scope."""
         return [name for name in SCOPES if name in self.fields] if "team" in self.fields else []
 
     def clean(self) -> dict[str, Any]:
@@ -93,7 +87,7 @@ class BudgetForm(ScopedForm, MoneyForm):
     unique_with = ("period",)
     money = {"amount_usd": "amount_nano"}
     amount_usd = UsdField(
-        label="amount",
+        label="Amount",
         help_text="In USD, such as 25 or 0.5. A request that could cost more than what is left "
         "is refused before it is sent; 0 refuses everything that has a price.",
         example="budget",

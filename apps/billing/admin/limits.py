@@ -18,16 +18,17 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import display
 
-from apps.accounts.admin.pages import VersionedPage
+from apps.accounts.admin.pages import VersionedPage, link_to
 from apps.billing import words
 from apps.billing.admin import bars
 from apps.billing.admin.limit_forms import SCOPES, BudgetForm, QuotaForm
-from apps.billing.admin.money import MEDIA
+from apps.billing.admin.money import MoneyMedia
 from apps.billing.budget_use import uses_of
 from apps.billing.models import Budget, BudgetWindow, Quota
 from chatvault.lib import clock
 
 FOR_WHOM = ("For whom", {"fields": SCOPES})
+FOR_THEM = ("For whom", {"fields": ("scope_shown",)})
 
 
 class ScopeFilter(DropdownFilter):
@@ -53,14 +54,19 @@ class ScopedAdmin(VersionedPage):
     autocomplete_fields = SCOPES
     actions = ("activate", "deactivate")
 
-    @property
-    def media(self) -> Any:
-        return super().media + MEDIA
+    Media = MoneyMedia
 
     @display(description="for", header=True)
     def whom(self, rule: Any) -> list[str]:
         kind = next(name for name in SCOPES if getattr(rule, f"{name}_id") is not None)
         return [str(rule.scope), kind]
+
+    @display(description="for")
+    def scope_shown(self, rule: Any) -> str | SafeString:
+        return link_to(rule.scope)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fieldsets if obj is None else (FOR_THEM, *self.fieldsets[1:])
 
     @admin.action(description="Activate", permissions=["change"])
     def activate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -87,7 +93,7 @@ class QuotaAdmin(ScopedAdmin):
         FOR_WHOM,
         ("How much", {"fields": ("unit", "ceiling", "window_s", "live_words", "is_active")}),
     )
-    readonly_fields = ("live_words",)
+    readonly_fields = ("scope_shown", "live_words")
 
     @display(description="quota", ordering="ceiling")
     def in_words(self, quota: Quota) -> str:
@@ -115,11 +121,12 @@ class BudgetAdmin(ScopedAdmin):
         ("How much", {"fields": ("amount_usd", "period", "live_words", "is_active")}),
         ("Now", {"fields": ("use",)}),
     )
-    readonly_fields = ("live_words", "use")
+    readonly_fields = ("scope_shown", "live_words", "use")
     falls_with = (BudgetWindow,)
 
     def get_fieldsets(self, request: HttpRequest, obj: Budget | None = None) -> Any:
-        return self.fieldsets if obj is not None else self.fieldsets[:2]
+        shown = super().get_fieldsets(request, obj)
+        return shown if obj is not None else shown[:2]
 
     def fill_in(self, rows: Sequence[Any]) -> None:
         uses = uses_of(rows, clock.now())
@@ -148,6 +155,7 @@ class _OnPage(TabularInline):
     """Rules of the team, client or key whose page this is on."""
 
     extra = 0
+    hide_title = True
 
 
 class QuotasOnPage(_OnPage):

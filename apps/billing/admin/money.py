@@ -13,16 +13,21 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from chatvault.lib.money import format_usd, nano_from_usd, usd_from_nano
 
-MEDIA = forms.Media(css={"all": ("billing/money.css",)}, js=("billing/examples.js",))
+
+class MoneyMedia:
+    """For `Media` of admins that show bars, examples or amounts."""
+
+    css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("billing/money.css",)}
+    js = ("billing/examples.js",)
 
 
 class UsdField(forms.DecimalField):
     """USD with up to 9 places; `clean` gives nano-USD."""
 
     def __init__(self, *, per: str = "", example: str = "", **options: Any) -> None:
-        attrs = {"inputmode": "decimal", "autocomplete": "off", "prefix": "$"}
+        attrs = {"inputmode": "decimal", "autocomplete": "off", "prefix": "$", "class": "cv-usd"}
         if per:
-            attrs["suffix"] = per
+            attrs |= {"suffix": per, "class": "cv-usd cv-unit"}
         if example:
             attrs["data-cv-usd"] = example
         options.setdefault("min_value", Decimal(0))
@@ -42,7 +47,8 @@ class UsdField(forms.DecimalField):
         try:
             return nano_from_usd(amount)
         except ValueError as error:
-            raise ValidationError(f"{str(error).capitalize()}.") from None
+            reason = str(error)
+            raise ValidationError(f"{reason[:1].upper()}{reason[1:]}.") from None
 
 
 class MoneyForm(forms.ModelForm):

@@ -51,22 +51,22 @@ class PriceForm(MoneyForm):
     """What is saved is a version: see PriceAdmin."""
 
     money = MONEY
-    input_usd = _rate("input", "Prompt tokens.", example="input")
-    output_usd = _rate("output", "Completion tokens.", example="output")
+    input_usd = _rate("Input", "Prompt tokens.", example="input")
+    output_usd = _rate("Output", "Completion tokens.", example="output")
     cached_input_usd = _rate(
-        "cached input", "Read from the cache. Empty: as input.", required=False
+        "Cached input", "Read from the cache. Empty: as input.", required=False
     )
     cache_write_usd = _rate(
-        "cache write", "Written to the cache for 5 minutes. Empty: as input.", required=False
+        "Cache write", "Written to the cache for 5 minutes. Empty: as input.", required=False
     )
     cache_write_1h_usd = _rate(
-        "cache write, 1 hour", "Empty: as the cache write of 5 minutes.", required=False
+        "Cache write, 1 hour", "Empty: as the cache write of 5 minutes.", required=False
     )
-    reasoning_usd = _rate("reasoning", "Reasoning tokens. Empty: as output.", required=False)
-    audio_input_usd = _rate("audio input", "Empty: as input.", required=False)
-    audio_output_usd = _rate("audio output", "Empty: as output.", required=False)
+    reasoning_usd = _rate("Reasoning", "Reasoning tokens. Empty: as output.", required=False)
+    audio_input_usd = _rate("Audio input", "Empty: as input.", required=False)
+    audio_output_usd = _rate("Audio output", "Empty: as output.", required=False)
     per_request_usd = UsdField(
-        label="per request",
+        label="Per request",
         help_text="Added to every request, whatever its tokens. Empty: nothing.",
         per="per request",
         example="per_request",

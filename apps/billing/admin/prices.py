@@ -15,7 +15,7 @@ from unfold.decorators import display
 
 from apps.accounts.admin.pages import VersionedPage
 from apps.billing import services, words
-from apps.billing.admin.money import MEDIA, usd_column
+from apps.billing.admin.money import MoneyMedia, usd_column
 from apps.billing.admin.price_form import MONEY, PriceForm
 from apps.billing.models import Price
 from chatvault.lib import clock
@@ -94,9 +94,7 @@ class PriceAdmin(VersionedPage):
         _label = _name.removesuffix("_usd").replace("_", " ")
         locals()[_name] = usd_column(_attribute, _label)
 
-    @property
-    def media(self) -> Any:
-        return super().media + MEDIA
+    Media = MoneyMedia
 
     @display(description="10k in / 1k out")
     def example(self, price: Price | None) -> str | SafeString:

@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from apps.accounts.admin.pages import VersionedPage
 from apps.billing import words
-from apps.billing.admin.money import MEDIA
+from apps.billing.admin.money import MoneyMedia
 from apps.billing.models import PricingTier
 
 PPM_PER_PERCENT = 10_000
@@ -54,9 +54,7 @@ class PricingTierAdmin(VersionedPage):
     fields = ("name", "price_book", "markup_percent", "live_example")
     readonly_fields = ("live_example",)
 
-    @property
-    def media(self) -> Any:
-        return super().media + MEDIA
+    Media = MoneyMedia
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PricingTier]:
         return super().get_queryset(request).annotate(client_count=Count("clients"))
