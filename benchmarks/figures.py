@@ -76,8 +76,8 @@ class PacedRun:
 
 
 def is_warm(rates: Sequence[float]) -> bool:
-    """Neither of the last two rates is 5 % above the best before them."""
-    return len(rates) > 2 and max(rates[-2:]) < 1.05 * max(rates[:-2])
+    """After five bursts: neither of the last two is 5 % faster than the best before them."""
+    return len(rates) >= 5 and max(rates[-2:]) < 1.05 * max(rates[:-2])
 
 
 def highest_holding(

@@ -47,9 +47,9 @@ def test_ratio_is_unknown_without_both_figures() -> None:
 
 
 def test_warm_means_that_two_bursts_were_no_faster() -> None:
-    assert not is_warm([100.0, 100.0])
-    assert not is_warm([100.0, 100.0, 106.0])
-    assert is_warm([100.0, 104.0, 99.0])
+    assert not is_warm([100.0, 100.0, 100.0, 100.0])
+    assert not is_warm([50.0, 90.0, 100.0, 100.0, 106.0])
+    assert is_warm([50.0, 90.0, 100.0, 104.0, 99.0])
 
 
 def test_streams_that_keep_the_pace_hold() -> None:
