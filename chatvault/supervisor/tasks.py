@@ -1,6 +1,7 @@
 """What each child of the supervisor does. Heavy imports happen in the child that needs them."""
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -74,6 +75,8 @@ def _serve(listener: socket.socket, ready: Ready) -> int:
         h11_max_incomplete_event_size=settings.CHATVAULT.gateway.max_header_kib * 1024,
     )
     _leave_quietly_on_sigterm()
+    # whitenoise hands Django plain iterators; small files, read in one go
+    warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous")
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(Server(config).serve(sockets=[listener]))
     return 0
@@ -82,6 +85,7 @@ def _serve(listener: socket.socket, ready: Ready) -> int:
 def _load_pages() -> None:
     # the admin's own imports; requests for the hot paths do not wait for them
     import_module("chatvault.urls")
+    gc.freeze()  # what is loaded by now stays: the collector need not look at it again
 
 
 def _leave_quietly_on_sigterm() -> None:
