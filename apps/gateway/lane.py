@@ -44,6 +44,15 @@ class LaneProtocol(HttpToolsProtocol):
             if self.timeout_keep_alive_task is None:
                 self._arm(self.timeout_keep_alive)
 
+    def on_response_complete(self) -> None:
+        """An ordinary request has ended; uvicorn arms a timer of its own."""
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is not None:
+            self._idle_since = self.loop.time()
+
     def _arm(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(
             seconds, self.timeout_keep_alive_handler
@@ -78,7 +87,8 @@ class LaneProtocol(HttpToolsProtocol):
         ):
             self._take_the_ordinary_way()
             return
-        exchange = Exchange(self, path, self.headers, self.parser.should_keep_alive())
+        headers, self.headers = self.headers, []  # trailers are no headers
+        exchange = Exchange(self, path, headers, self.parser.should_keep_alive())
         self.cycle = exchange  # type: ignore[assignment]
         if self.expect_100_continue:
             self.transport.write(_CONTINUE)
@@ -90,6 +100,7 @@ class LaneProtocol(HttpToolsProtocol):
         self.expect_100_continue = expects
         self.headers.extend(headers)
         super().on_headers_complete()
+        self.headers = []
 
     def on_body(self, body: bytes) -> None:
         if type(self.cycle) is Exchange:
@@ -161,7 +172,7 @@ class Exchange:
 
     def begin(self) -> None:
         protocol = self._protocol
-        parts = self._parts
+        parts, self._parts = self._parts, []  # an idle connection keeps no body
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         self.task = task = protocol.loop.create_task(self._run(body))
         protocol.tasks.add(task)

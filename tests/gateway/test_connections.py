@@ -1,0 +1,98 @@
+"""Client connections: when they close, what they keep, and what they let pass for a header."""
+
+import gc
+import json
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from apps.gateway.lane import Exchange
+from tests.fakes.upstream import FakeUpstream
+from tests.gateway.testbed import Gateway
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}
+IDLE_S = 0.3
+
+
+@pytest.fixture
+def key(gateway: Gateway, upstream: FakeUpstream) -> str:
+    gateway.add_model("m", upstream.openai_url)
+    return gateway.add_client()
+
+
+def connect(gateway: Gateway) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", int(gateway.url.rsplit(":", 1)[1])))
+    client.settimeout(5)
+    return client
+
+
+def chat(key: str, body: Any = CHAT, more: bytes = b"") -> bytes:
+    content = json.dumps(body).encode()
+    return (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\r\n"
+        b"content-length: %d\r\n%b\r\n%b" % (key.encode(), len(content), more, content)
+    )
+
+
+def models(key: str) -> bytes:
+    return b"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\r\n\r\n" % key.encode()
+
+
+def read_answer(client: socket.socket) -> bytes:
+    """One answer that tells its length."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += client.recv(65_536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    [length] = [line for line in head.split(b"\r\n") if line.startswith(b"content-length:")]
+    while len(body) < int(length.partition(b":")[2]):
+        body += client.recv(65_536)
+    return head + b"\r\n\r\n" + body
+
+
+@pytest.mark.parametrize("last", ["chat", "models"])
+def test_an_idle_connection_is_closed_whatever_it_asked_last(gateway, key, monkeypatch, last):
+    monkeypatch.setattr(gateway._server._config, "timeout_keep_alive", IDLE_S)
+    with connect(gateway) as client:
+        for request in (models(key), chat(key), models(key), chat(key) * (last == "chat")):
+            if request:
+                client.sendall(request)
+                assert read_answer(client).startswith(b"HTTP/1.1 200 ")
+        began = time.monotonic()
+        assert client.recv(1) == b""
+        assert IDLE_S * 0.9 <= time.monotonic() - began < IDLE_S + 0.5
+
+
+def test_a_running_request_is_not_idle(gateway, upstream, key, monkeypatch):
+    monkeypatch.setattr(gateway._server._config, "timeout_keep_alive", IDLE_S)
+    with connect(gateway) as client:
+        client.sendall(models(key))
+        read_answer(client)
+        upstream.will_stream("one", "two", hold_after=1)
+        client.sendall(chat(key))
+        time.sleep(IDLE_S * 3)
+        upstream.release()
+        assert read_answer(client).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_idle_connection_keeps_no_body(gateway, key):
+    with connect(gateway) as client:
+        client.sendall(chat(key, CHAT | {"x": "a" * 3_000_000}))
+        assert read_answer(client).startswith(b"HTTP/1.1 200 ")
+        exchanges = [each for each in gc.get_objects() if isinstance(each, Exchange)]
+        assert exchanges
+        assert sum(len(part) for each in exchanges for part in each._parts) < 3_000_000
+
+
+@pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/v1/chat/completions?a=1"])
+def test_trailers_are_no_headers(gateway, key, path):
+    """What comes after a body passed every proxy in front unseen."""
+    content = json.dumps(CHAT).encode()
+    with connect(gateway) as client:
+        client.sendall(
+            b"POST %b HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n"
+            b"0\r\nauthorization: Bearer %b\r\n\r\n" % (path, len(content), content, key.encode())
+        )
+        assert read_answer(client).startswith(b"HTTP/1.1 401 ")
