@@ -25,7 +25,7 @@ WEATHER: Any = {
         "strict": True,
     },
 }
-FAMILIES = ("openai", "anthropic", "gemini")
+FAMILIES = ("openai", "anthropic", "gemini", "litellm")
 
 
 class City(BaseModel):
@@ -38,6 +38,8 @@ def offered(gateway, upstream):
     gateway.add_model("openai", upstream.openai_url)
     gateway.add_model("anthropic", upstream.anthropic_url, family="anthropic")
     gateway.add_model("gemini", upstream.gemini_url, family="gemini")
+    through = {"litellm_provider": "anthropic"}
+    gateway.add_model("litellm", upstream.anthropic_url, family="litellm", options=through)
     gateway.add_model("embedder", upstream.openai_url, model="text-embedding-3-small")
     return gateway.add_client()
 
@@ -158,7 +160,7 @@ def test_embeddings_of_gemini(client):
 
 def test_models(client, gateway):
     names = {model.id for model in client.models.list()}
-    assert names == {"openai", "anthropic", "gemini", "embedder"}
+    assert names == {"openai", "anthropic", "gemini", "litellm", "embedder"}
     assert client.models.retrieve("gemini").id == "gemini"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("nothing")

@@ -19,8 +19,15 @@ def whole(answer: Any) -> bytes:
 
 
 def frame(chunk: Any) -> bytes:
-    """A ModelResponseStream as one event."""
-    return sse.event(msgspec.json.encode(pruned(chunk.model_dump())))
+    """A ModelResponseStream as one event. One that tells nothing but usage has no choices."""
+    made = pruned(chunk.model_dump())
+    if made.get("usage") and not any(_says_something(one) for one in made.get("choices", [])):
+        made["choices"] = []
+    return sse.event(msgspec.json.encode(made))
+
+
+def _says_something(choice: dict[str, Any]) -> bool:
+    return bool(choice.get("finish_reason")) or any((choice.get("delta") or {}).values())
 
 
 def pruned(value: Any) -> Any:

@@ -40,11 +40,15 @@ def arguments(call: Call, endpoint: Endpoint, options: Options) -> dict[str, Any
     if call.max_output_tokens is not None and call.operation == "chat":
         made.pop("max_completion_tokens", None)
         made["max_tokens"] = call.max_output_tokens
+    own: dict[str, Any] = {}
+    if call.operation == "chat":
+        own["_skip_mcp_handler"] = True  # tools are the client's; litellm must not call servers
     if call.stream:
         made |= {"stream": True, "stream_options": {"include_usage": True}}
     return {
         **made,
         **options.params,
+        **own,
         "model": f"{options.litellm_provider}/{endpoint.model}",
         "api_key": endpoint.secret.reveal() if endpoint.secret else None,
         "api_base": endpoint.base_url or None,

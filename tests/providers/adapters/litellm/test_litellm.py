@@ -220,6 +220,7 @@ def test_only_known_members_reach_the_library():
         "messages": body["messages"],
         "temperature": 0.5,
         "api_version": "1",
+        "_skip_mcp_handler": True,
         "model": "groq/m",
         "api_key": CANARY,
         "api_base": "https://real.test/v1",
