@@ -17,6 +17,7 @@ from apps.accounts.models import Client
 from apps.billing.budget_use import BudgetUse, uses_of
 from apps.billing.limits.windows import period_bounds
 from apps.billing.models import Budget, BudgetWindow
+from apps.usage.admin.figures import short_count
 from apps.usage.models import HourlyRollup, RequestLog
 from chatvault.lib import clock
 from chatvault.lib.money import NANO_PER_USD, format_usd
@@ -81,6 +82,10 @@ class Share:
     tokens: int
     charged_nano: int
     pk: int | None = None
+
+    @property
+    def tokens_text(self) -> str:
+        return short_count(self.tokens)
 
     @property
     def charged(self) -> str:

@@ -102,6 +102,7 @@ def test_the_log_is_filtered_searched_and_read(admin_page: Page, shoot: Any):
     expect(rows).to_have_count(20)
     admin_page.locator("#searchbar").fill(str(newest.request_id)[:30])
     admin_page.locator("#searchbar").press("Enter")
+    shoot(admin_page, "log-searched")
     admin_page.wait_for_url("**q=*")
     rows.first.locator("a").first.click()
     expect(admin_page.locator("body")).to_contain_text(str(newest.request_id))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from apps.billing.limits.windows import period_bounds
+from apps.billing.models import BudgetWindow
 from apps.usage import rollups
 from apps.usage.models import RequestLog
 from chatvault.lib import clock, ids
@@ -21,7 +23,11 @@ from tests.factories import (
 def make_traffic(count: int = 60) -> tuple[World, RequestLog]:
     """`count` requests of the last day by one client, every tenth failed; and the newest."""
     world = make_world(base_url="https://provider.example/v1")
-    make_budget(client=world.client, amount_nano=10_000_000_000)
+    budget = make_budget(client=world.client, amount_nano=10_000_000_000)
+    start_s, _ = period_bounds("month", int(clock.wall_s()))
+    BudgetWindow.objects.create(
+        budget=budget, starts_at=datetime.fromtimestamp(start_s, UTC), settled_nano=8_250_000_000
+    )
     make_quota(client=world.client)
     now = clock.now()
     for number in range(count):

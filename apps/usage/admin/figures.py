@@ -34,3 +34,11 @@ def percent(part: int, whole: int) -> str:
         return "–"
     share = 100 * part / whole
     return f"{share:.0f} %" if share >= 10 or share == 0 else f"{share:.1f} %"
+
+
+def short_count(value: int) -> str:
+    """`950`, `93.5 k`, `1.2 M`: for columns where the exact count does not matter."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**4, "k")):
+        if value >= size:
+            return f"{value / (1000 if unit == 'k' else size):.1f} {unit}"
+    return f"{value:,}"

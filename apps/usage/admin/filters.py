@@ -40,7 +40,13 @@ def _named(rows: Iterable[tuple[int, str]]) -> Choices:
     return [(str(pk), name) for pk, name in rows]
 
 
-class _ById(DropdownFilter):  # type: ignore[misc]
+class _Filter(DropdownFilter):  # type: ignore[misc]
+    def has_output(self) -> bool:
+        """Links may name what is gone and no choice any more."""
+        return True
+
+
+class _ById(_Filter):
     column = ""
 
     def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
@@ -92,7 +98,7 @@ class DeploymentFilter(_ById):
         return _named(Deployment.objects.values_list("pk", "name")[:MOST_CHOICES])
 
 
-class AliasFilter(DropdownFilter):  # type: ignore[misc]
+class AliasFilter(_Filter):
     title = "alias"
     parameter_name = "alias"
 
@@ -105,7 +111,7 @@ class AliasFilter(DropdownFilter):  # type: ignore[misc]
         return rows.filter(alias=self.value()) if self.value() else rows
 
 
-class OutcomeFilter(DropdownFilter):  # type: ignore[misc]
+class OutcomeFilter(_Filter):
     title = "outcome"
     parameter_name = "outcome"
 
@@ -118,7 +124,7 @@ class OutcomeFilter(DropdownFilter):  # type: ignore[misc]
         return rows.filter(outcome=self.value()) if self.value() else rows
 
 
-class StatusFilter(DropdownFilter):  # type: ignore[misc]
+class StatusFilter(_Filter):
     title = "status"
     parameter_name = "status"
 
@@ -132,7 +138,7 @@ class StatusFilter(DropdownFilter):  # type: ignore[misc]
         return rows.filter(http_status__gte=found[1].start, http_status__lt=found[1].stop)
 
 
-class SpanFilter(DropdownFilter):  # type: ignore[misc]
+class SpanFilter(_Filter):
     title = "time"
     parameter_name = "span"
 

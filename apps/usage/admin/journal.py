@@ -19,6 +19,7 @@ class JournalAdmin(ReadOnlyAdmin):
 
     list_display = ("segment", "shipped", "state", "torn", "bad_records", "updated_at")
     list_filter = ("is_finished",)
+    list_display_links = None
     list_per_page = 50
     show_full_result_count = False
     list_before_template = "usage/journal.html"

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
@@ -21,7 +22,6 @@ from apps.usage.models import RequestLog
 from chatvault.lib.money import format_usd
 
 _HEX = re.compile(r"[0-9a-f]{1,32}")
-_STATES = {"ok": "success", "error": "danger", "cancelled": "warning", "interrupted": "danger"}
 
 
 @admin.register(RequestLog)
@@ -38,8 +38,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
         "state",
         "in_tokens",
         "out_tokens",
-        "cost",
-        "charged",
+        "money",
         "latency",
         "first_token",
     )
@@ -111,10 +110,14 @@ class RequestLogAdmin(ReadOnlyAdmin):
     def route(self, row: RequestLog) -> tuple[str, str]:
         return row.alias, row.deployment_name or "(none called)"
 
-    @display(description="status", label=_STATES)  # type: ignore[misc]
-    def state(self, row: RequestLog) -> tuple[str, str]:
-        code = f" {row.error_code}" if row.error_code else ""
-        return row.outcome, f"{row.http_status or row.get_outcome_display()}{code}"
+    @admin.display(description="status")
+    def state(self, row: RequestLog) -> str:
+        return format_html(
+            '<span class="cv-badge cv-{}">{}</span> <span class="cv-under">{}</span>',
+            row.outcome,
+            row.http_status or row.get_outcome_display(),
+            row.error_code,
+        )
 
     @admin.display(description="tokens in")
     def in_tokens(self, row: RequestLog) -> str:
@@ -125,13 +128,11 @@ class RequestLogAdmin(ReadOnlyAdmin):
         mark = "≈" if row.usage_source == RequestLog.UsageSource.ESTIMATED else ""
         return f"{mark}{count_text(row.output_tokens)}"
 
-    @admin.display(description="cost")
-    def cost(self, row: RequestLog) -> str:
-        return format_usd(row.cost_nano) if row.price_id else "unpriced"
-
-    @admin.display(description="charged")
-    def charged(self, row: RequestLog) -> str:
-        return format_usd(row.charged_nano) if row.price_id else "–"
+    @display(description="charged, cost", header=True)  # type: ignore[misc]
+    def money(self, row: RequestLog) -> tuple[str, str]:
+        if not row.price_id:
+            return "–", "unpriced"
+        return format_usd(row.charged_nano), f"cost {format_usd(row.cost_nano)}"
 
     @admin.display(description="latency")
     def latency(self, row: RequestLog) -> str:

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from apps.usage.models import JournalCursor, RequestLog
+from chatvault.lib import clock
+from tests.factories import (
+    make_attempt,
+    make_client,
+    make_key,
+    make_ledger_entry,
+    make_price,
+    make_request,
+    make_user,
+)
+
+pytestmark = pytest.mark.django_db
+
+LIST = reverse("admin:usage_requestlog_changelist")
+
+
+@pytest.fixture
+def browser() -> Browser:
+    browser = Browser()
+    browser.force_login(make_user(is_staff=True, is_superuser=True))
+    return browser
+
+
+def shown(browser: Browser, query: str = "") -> list[RequestLog]:
+    answer = browser.get(f"{LIST}{query}")
+    assert answer.status_code == 200
+    return list(answer.context["cl"].result_list)
+
+
+def change_page(row: RequestLog) -> str:
+    return reverse("admin:usage_requestlog_change", args=[row.pk])
+
+
+def test_a_page_of_200_rows_costs_a_fixed_number_of_queries(browser):
+    make_request()
+    browser.get(LIST)
+    with CaptureQueriesContext(connection) as few:
+        browser.get(LIST)
+    for number in range(199):
+        make_request(client_id=number, client_name=f"client-{number}", alias=f"alias-{number}")
+    with CaptureQueriesContext(connection) as many:
+        assert len(shown(browser)) == 50
+    assert len(many) == len(few) <= 9
+    assert not [each for each in many if "COUNT(" in each["sql"].upper()]
+
+
+def test_the_newest_are_first_and_older_ones_on_the_next_page(browser):
+    now = clock.now()
+    rows = [make_request(started_at=now - timedelta(minutes=n)) for n in range(60)]
+    assert shown(browser) == rows[:50]
+    assert shown(browser, "?p=2") == rows[50:]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("team=7", {"a"}),
+        ("client=8", {"a"}),
+        ("key=9", {"b"}),
+        ("alias=beta", {"b"}),
+        ("deployment=4", {"b"}),
+        ("outcome=failed", {"b", "c"}),
+        ("outcome=interrupted", {"c"}),
+        ("status=4xx", {"b"}),
+        ("status=429", {"b"}),
+        ("status=5xx", {"c"}),
+        ("span=1h", {"a", "b"}),
+        ("span=24h", {"a", "b"}),
+        ("span=7d", {"a", "b", "c"}),
+        ("client=8&alias=beta", set()),
+        ("team=rubbish", {"a", "b", "c"}),
+    ],
+)
+def test_the_log_is_filtered(browser, query, found):
+    make_request(key_name="a", team_id=7, client_id=8)
+    make_request(
+        key_name="b", key_id=9, alias="beta", deployment_id=4, outcome="error", http_status=429
+    )
+    make_request(
+        key_name="c",
+        outcome="interrupted",
+        http_status=502,
+        started_at=clock.now() - timedelta(days=2),
+    )
+    assert {row.key_name for row in shown(browser, f"?{query}")} == found
+
+
+def test_key_choices_are_those_of_the_chosen_client(browser):
+    client = make_client(name="mine")
+    make_key(client=client, name="laptop")
+    make_key(name="stranger")
+    html = browser.get(f"{LIST}?client={client.pk}").content.decode()
+    assert "mine / laptop" in html
+    assert "stranger" not in html
+
+
+def test_a_request_is_found_by_how_its_id_begins(browser):
+    wanted = make_request(request_id=uuid.UUID("01234567-89ab-7def-8123-456789abcdef"))
+    make_request(request_id=uuid.UUID("01234568-0000-7def-8123-456789abcdef"))
+    for text in (str(wanted.request_id), wanted.request_id.hex, "01234567-89", "01234567"):
+        assert shown(browser, f"?q={text}") == [wanted], text
+    for text in ("456789abcdef", "%", "zz", "0" * 40):
+        assert shown(browser, f"?q={text}") == [], text
+
+
+def test_searching_goes_by_the_index(browser):
+    make_request()
+    with CaptureQueriesContext(connection) as queries:
+        shown(browser, "?q=0123")
+    assert not [each for each in queries if "LIKE" in each["sql"].upper()]
+
+
+def test_the_page_of_a_request_tells_its_way_and_its_cost(browser):
+    price = make_price(cached_input_nano=75_000_000)
+    row = make_request(
+        price_id=price.pk,
+        input_tokens=1_000,
+        cached_input_tokens=400,
+        output_tokens=100,
+        cost_nano=180_000,
+        charged_nano=198_000,
+    )
+    make_attempt(request_id=row.request_id, http_status=503, error_code="upstream_refused")
+    make_attempt(request_id=row.request_id, number=2)
+    make_ledger_entry(request_id=row.request_id, amount_nano=-198_000)
+    answer = browser.get(change_page(row))
+    context = answer.context
+    assert [(each.name, each.tokens, each.cost) for each in context["classes"]] == [
+        ("Prompt", "600", "$0.00009"),
+        ("Read from the cache", "400", "$0.00003"),
+        ("Answer", "100", "$0.00006"),
+    ]
+    assert "it cost $0.00018; the client was charged $0.000198" in context["words"]
+    assert [each["error"] for each in context["attempts"]] == ["upstream_refused", "–"]
+    assert [each["amount"] for each in context["entries"]] == ["-$0.000198"]
+    assert str(row.request_id) in answer.content.decode()
+
+
+def test_a_request_without_a_price_is_not_said_to_be_free(browser):
+    row = make_request(price_id=None, cost_nano=0, charged_nano=0)
+    assert "unpriced" in browser.get(LIST).content.decode()
+    assert "It was not priced" in browser.get(change_page(row)).content.decode()
+
+
+@pytest.mark.parametrize("model", ["requestlog", "journalcursor"])
+def test_nobody_edits_the_books(browser, model):
+    row = make_request() if model == "requestlog" else JournalCursor.objects.create(segment="s")
+    assert browser.get(reverse(f"admin:usage_{model}_add")).status_code == 403
+    delete = reverse(f"admin:usage_{model}_delete", args=[row.pk])
+    assert browser.post(delete, {"post": "yes"}).status_code == 403
+    change = reverse(f"admin:usage_{model}_change", args=[row.pk])
+    browser.post(change, {"charged_nano": "0", "segment": "forged"})
+    before = type(row).objects.values().get()
+    assert before == type(row).objects.values().get(pk=row.pk)
+    assert "forged" not in str(before)
+
+
+@pytest.mark.parametrize("permitted", [False, True])
+def test_reading_needs_the_permission(permitted):
+    user = make_user(is_staff=True)
+    if permitted:
+        user.user_permissions.add(Permission.objects.get(codename="view_requestlog"))
+    browser = Browser()
+    browser.force_login(user)
+    row = make_request()
+    expected = 200 if permitted else 403
+    assert browser.get(LIST).status_code == expected
+    assert browser.get(change_page(row)).status_code == expected
+
+
+def test_the_journal_page_tells_what_waits_and_what_is_damaged(browser, tmp_path, settings):
+    JournalCursor.objects.create(segment="a", offset=10, torn_bytes=7, bad_records=2)
+    answer = browser.get(reverse("admin:usage_journalcursor_changelist"))
+    health: Any = answer.context["health"]
+    assert (health.torn_bytes, health.bad_records) == (7, 2)
+    assert health.heartbeat_age_s is None
+    assert "Ingest has not run here yet" in answer.content.decode()
