@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.goals import Medians, judge
-from benchmarks.parts import Scale
+from benchmarks.parts import WARM_UP_BURSTS, Scale
 
 PAGE = """# Benchmarks
 
@@ -26,7 +26,7 @@ Above 1× ChatVault's figure is the larger one: good for requests/s and streams,
 
 ## Figures
 
-Medians of {rounds} rounds. `no gateway` is the load generator talking to the mock directly: it
+Medians over the rounds ({rounds}). `no gateway` is the load generator talking to the mock directly: it
 proves that neither is the limit ({headroom}).
 
 {figures}
@@ -47,12 +47,11 @@ generator and the mock provider {placement}. {noise}
 - **requests/s, p50, p99**: `POST /v1/chat/completions`, a body of one short message, not streamed,
   keep-alive connections, each sending its next request when the answer to the last is whole.
   Measured for {seconds:.0f} s a round, once the start's own work is over (the processes use less
-  than 5 % of the core) and the gateway gets no faster (warm-up: at most {bursts} s).
+  than 5 % of the core) and the gateway gets no faster (a warm-up of 5 to {bursts} s).
 - **CPU per request, per chunk**: processor time of the gateway's whole process tree during the
   run, over the requests answered or the events delivered. *With the work that follows* goes on
   until the gateway is idle again: what ChatVault's ingest process moves into the database after
-  the answers. Chunks are counted while
-  {cpu_streams} run, each chunk 20 ms after the last.
+  the answers. Chunks are counted, 20 ms apart, with these streams open: {cpu_streams}.
 - **first-chunk delay added**: p50 of the time from the request to the first event, one stream at a
   time, less the same without a gateway. The mock sends its first event with the response head.
 - **streams without a stall**: the most streams at once, {tokens} chunks each, one every 20 ms,
@@ -147,7 +146,7 @@ def page(
 ) -> str:
     """The whole page. `versions` and `cpu_streams` are by gateway name."""
     first = medians.get("chatvault", {}).get("first_ready_s")
-    streams = ", ".join(f"{count} ({titles[name]})" for name, count in cpu_streams.items())
+    streams = ", ".join(f"{titles[name]} {count}" for name, count in cpu_streams.items())
     return PAGE.format(
         day=datetime.now(UTC).date().isoformat(),
         goals=report.markdown(report.goal_cells(medians)),
@@ -164,8 +163,8 @@ def page(
         placement="share the other" if shared_load_core else "have a core each",
         noise=_noise(rounds),
         seconds=scale.seconds,
-        bursts=12,
-        cpu_streams=f"{streams} streams",
+        bursts=WARM_UP_BURSTS,
+        cpu_streams=streams,
         tokens=scale.paced_tokens,
         first_start=f"; with an empty `CHATVAULT_HOME` {first:.1f} s" if first else "",
         minutes=max(1, round(minutes)),

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 from benchmarks import processes
@@ -110,6 +111,8 @@ class ChatVault(Gateway):
             raise RuntimeError(f"config apply refused the document:\n{said[-2000:]}")
 
     def version(self) -> str:
+        declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
         command = ["git", "rev-parse", "--short", "HEAD"]
         found = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
-        return found.stdout.strip() or "unknown"
+        revision = found.stdout.strip()
+        return f"{declared} ({revision})" if revision else str(declared)
