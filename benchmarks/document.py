@@ -26,8 +26,8 @@ Above 1× ChatVault's figure is the larger one: good for requests/s and streams,
 
 ## Figures
 
-Medians over the rounds ({rounds}). `no gateway` is the load generator talking to the mock directly: it
-proves that neither is the limit ({headroom}).
+Medians over the rounds ({rounds}). `no gateway` is the load generator talking to the mock
+directly: it proves that neither is the limit ({headroom}).
 
 {figures}
 
