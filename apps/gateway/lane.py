@@ -21,12 +21,23 @@ from chatvault.lib.errors import BodyTooLarge
 _LANES = {path.encode(): path for path in OPERATIONS}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
+MAX_HEAD_BYTES = 64 * 1024
 
 
 class LaneProtocol(HttpToolsProtocol):
     """One client connection. Requests that are pipelined take the ordinary way."""
 
     _idle_since = 0.0  # loop time; 0.0 while a request runs
+    _is_in_head = False
+    _head_bytes = 0  # of a head that takes more than one read
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_in_head or self.headers:  # headers after the head are trailers
+            self._head_bytes += len(data)
+            if self._head_bytes > (self.config.h11_max_incomplete_event_size or MAX_HEAD_BYTES):
+                self._is_in_head, self.headers = False, []
+                self.send_400_response("The request's head is too large.")
 
     def _unset_keepalive_if_required(self) -> None:
         """One timer a connection: it looks when it fires, so that requests cost no timer calls."""
@@ -72,8 +83,11 @@ class LaneProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
+        self._is_in_head = True
+        self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
+        self._is_in_head = False
         path = _LANES.get(self.url)
         before = self.cycle
         is_free = before is None or before.response_complete

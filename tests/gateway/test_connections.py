@@ -96,3 +96,29 @@ def test_trailers_are_no_headers(gateway, key, path):
             b"0\r\nauthorization: Bearer %b\r\n\r\n" % (path, len(content), content, key.encode())
         )
         assert read_answer(client).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("filler", [b"x-filler: " + b"a" * 100 + b"\r\n", b"a" * 1000])
+@pytest.mark.parametrize("start", [b"", b"x-long: ", b"transfer-encoding: chunked\r\n\r\n0\r\n"])
+def test_a_head_without_an_end_is_cut(gateway, filler, start):
+    """Nobody has said who they are yet, so nothing may pile up."""
+    if start.endswith(b"0\r\n") and b"\r\n" not in filler:
+        start += b"x-filler: a\r\nx-long: "
+    with connect(gateway) as client:
+        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n" + start)
+        sent = 0
+        with pytest.raises(ConnectionError):
+            while sent < 40 * 2**20:
+                client.sendall(filler * 100)
+                sent += len(filler) * 100
+    assert sent < 8 * 2**20
+
+
+def test_a_large_head_in_many_reads_is_fine_below_the_limit(gateway, key):
+    with connect(gateway) as client:
+        for at in range(
+            0, len(request := chat(key, more=b"x-long: " + b"a" * 20_000 + b"\r\n")), 997
+        ):
+            client.sendall(request[at : at + 997])
+            time.sleep(0.001)
+        assert read_answer(client).startswith(b"HTTP/1.1 200 ")
