@@ -29,7 +29,7 @@ from apps.providers.errors import SecretRefused, SecretUnavailable
 from apps.providers.secrets import Vault, credential_context
 from apps.providers.upstream import Caps, UpstreamPool
 from apps.usage.journal import Journal
-from apps.usage.restore import budget_state
+from apps.usage.restore import Pending, costs_of, restore_budgets
 from chatvault.lib.http_guard import AddressGuard
 from chatvault.lib.redact import Secret
 
@@ -40,6 +40,7 @@ T = TypeVar("T")
 MIB = 2**20
 HELD_TIMEOUT_S = 0.5
 RENEW_LEASES_S = 120.0  # a lease lasts 900 s
+CORRECT_S = 1.0
 
 
 class ControlPlane:
@@ -47,6 +48,7 @@ class ControlPlane:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="control-plane")
+        self._pending: list[Pending] = []
 
     async def _ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         def ask() -> T:
@@ -68,7 +70,30 @@ class ControlPlane:
         return await self._ask(build.build_snapshot)
 
     async def restore(self, limits: LocalLimits, budget_ids: list[int] | None = None) -> None:
-        limits.restore(await self._ask(budget_state, budget_ids))
+        restored = await self._ask(restore_budgets, budget_ids)
+        limits.restore(restored.states)
+        self._pending.extend(restored.pending)
+
+    async def correct(self, limits: LocalLimits) -> None:
+        """Give back what requests of a dead process were counted for and did not cost, once
+        ingest has settled them."""
+        pending, self._pending = self._pending, []
+        try:
+            costs = await self._ask(costs_of, [one.request_id for one in pending])
+        except DatabaseError:
+            self._pending.extend(pending)
+            raise
+        for one in pending:
+            if one.request_id not in costs:
+                self._pending.append(one)
+                continue
+            for budget_id, start_s in one.windows:
+                limits.correct(budget_id, start_s, costs[one.request_id] - one.nano_usd)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was restored is known to be what it cost."""
+        return not self._pending
 
     async def save(self, snapshot: Snapshot, path: Path) -> None:
         await self._ask(store.save, snapshot, path)
@@ -126,6 +151,7 @@ class Wiring:
         self._tasks = [
             asyncio.create_task(follower.run()),
             asyncio.create_task(_keep_leases(plane)),
+            asyncio.create_task(_correct_budgets(self._source, self._limits)),
         ]
         return plane
 
@@ -205,6 +231,17 @@ async def _keep_leases(plane: DataPlane) -> None:
     while True:
         await asyncio.sleep(RENEW_LEASES_S)
         await plane.renew_leases()
+
+
+async def _correct_budgets(source: ControlPlane, limits: LocalLimits) -> None:
+    while True:
+        await asyncio.sleep(CORRECT_S)
+        if source.is_settled:
+            continue
+        try:
+            await source.correct(limits)
+        except DatabaseError as error:
+            logger.warning("budgets are not corrected yet: %s", type(error).__name__)
 
 
 def held_source(limits: LocalLimits) -> held.Source:

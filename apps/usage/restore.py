@@ -29,12 +29,34 @@ from apps.usage.segments import has_writer, list_segments, owner_of
 from chatvault.lib import clock
 
 
+class Pending(msgspec.Struct, frozen=True):
+    """A request that a dead process left open, counted at the most it can cost."""
+
+    request_id: bytes
+    windows: tuple[tuple[int, int], ...]  # budget id and start of the window, in epoch seconds
+    nano_usd: int
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """What windows have spent, and what of it is only the most that it can be."""
+
+    states: list[BudgetState]
+    pending: list[Pending]
+
+
 class _Books(msgspec.Struct):
     """What the database says at one instant."""
 
     settled: dict[Window, int]
     offsets: dict[str, int]  # by segment
     stored: list[tuple[str, bytes]]  # owner and records of open requests
+
+
+class _Unbooked(msgspec.Struct):
+    """What has no row yet, by request; those in `open` are not settled either."""
+
+    charges: dict[bytes, Charge]
+    open: set[bytes]
 
 
 def budget_state(
@@ -45,21 +67,45 @@ def budget_state(
     Counts what is settled in the database, what is settled in the journals and not in the
     database yet, and requests that a dead process left open, at the most they can cost.
     """
+    return restore_budgets(budget_ids, directory=directory).states
+
+
+def restore_budgets(
+    budget_ids: Iterable[int] | None = None, *, directory: Path | None = None
+) -> Restored:
+    """`budget_state`, and the requests in it whose cost is not known yet: `costs_of` tells."""
     directory = directory or settings.CHATVAULT.journal_dir
     wanted = list(budget_ids) if budget_ids is not None else None
     found = None
     while found is None:
         found = _look(wanted, directory)
-    books, charges = found
+    books, unbooked = found
     spent = dict(books.settled)
     windows = _by_scope(spent)
-    for charge in charges:
-        for window in _windows_of(windows, charge):
+    pending = []
+    for request_id, charge in unbooked.charges.items():
+        touched = list(_windows_of(windows, charge))
+        for window in touched:
             spent[window] += charge.nano_usd
-    return [
+        if request_id in unbooked.open and touched:
+            keys = tuple((window.scope.budget_id, window.start_s) for window in touched)
+            pending.append(Pending(request_id, keys, charge.nano_usd))
+    states = [
         BudgetState(window.scope.budget_id, window.start_s, nano_usd)
         for window, nano_usd in spent.items()
     ]
+    return Restored(states, pending)
+
+
+def costs_of(request_ids: Iterable[bytes]) -> dict[bytes, int]:
+    """What those that have their row were charged, in nano-USD."""
+    found: dict[bytes, int] = {}
+    ids = [UUID(bytes=request_id) for request_id in request_ids]
+    for at in range(0, len(ids), 1000):
+        rows = RequestLog.objects.filter(request_id__in=ids[at : at + 1000])
+        for request_id, nano_usd in rows.values_list("request_id", "charged_nano"):
+            found[request_id.bytes] = nano_usd
+    return found
 
 
 @contextmanager
@@ -81,7 +127,7 @@ def one_view() -> Iterator[None]:
             yield
 
 
-def _look(budget_ids: list[int] | None, directory: Path) -> tuple[_Books, list[Charge]] | None:
+def _look(budget_ids: list[int] | None, directory: Path) -> tuple[_Books, _Unbooked] | None:
     """One try; None: a segment came or went meanwhile.
 
     Files are opened before the database is read, so that what ingest ships and removes in
@@ -131,11 +177,12 @@ def _settled(window: Window, sums: dict[tuple[int, datetime], int]) -> int:
     return budget_windows.spent(window) if known is None else known
 
 
-def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> dict[bytes, Charge]:
+def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> _Unbooked:
     requests = OpenRequests()
     for owner, data in books.stored:
         requests.restore(owner, data)
     charges: dict[bytes, Charge] = {}
+    still_open = set()
     for reader in readers:
         name = reader.path.name
         shipped = books.offsets.get(name, 0)
@@ -152,20 +199,16 @@ def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> 
             if request.starts:
                 reserved = _charge(request, request.intent.reserved_nano)
                 charges[request.intent.request_id] = reserved
-    return charges
+                still_open.add(request.intent.request_id)
+    return _Unbooked(charges, still_open)
 
 
-def _without_booked(charges: dict[bytes, Charge]) -> list[Charge]:
+def _without_booked(unbooked: _Unbooked) -> _Unbooked:
     """A cursor that was set back, or a file that lost its end, shows requests again that have
     their row; what they cost is in the sums already."""
-    booked: set[UUID] = set()
-    ids = [UUID(bytes=request_id) for request_id in charges]
-    for at in range(0, len(ids), 1000):
-        rows = RequestLog.objects.filter(request_id__in=ids[at : at + 1000])
-        booked.update(rows.values_list("request_id", flat=True))
-    return [
-        charge for request_id, charge in charges.items() if UUID(bytes=request_id) not in booked
-    ]
+    booked = costs_of(unbooked.charges)
+    charges = {one: charge for one, charge in unbooked.charges.items() if one not in booked}
+    return _Unbooked(charges, unbooked.open)
 
 
 def _charge(request: OpenRequest, nano_usd: int) -> Charge:

@@ -250,6 +250,15 @@ async def test_a_restored_budget_is_what_the_ledger_says_and_not_a_sum(clocked):
     assert clocked.limits.usage_of(purse.budgets[0]) == BudgetUsage(epoch(2026, 11, 1), 70, 30, 0)
 
 
+async def test_a_restored_window_is_corrected_and_a_forgotten_one_is_let_be(clocked):
+    purse = budget(100)
+    clocked.limits.correct(1, epoch(2026, 11, 1), -1)
+    clocked.limits.restore([BudgetState(1, epoch(2026, 11, 1), 70)])
+    clocked.limits.correct(1, epoch(2026, 11, 1), -40)
+    clocked.limits.correct(1, epoch(2026, 10, 1), -40)
+    assert clocked.limits.usage_of(purse.budgets[0]) == BudgetUsage(epoch(2026, 11, 1), 30, 0, 70)
+
+
 async def test_of_five_hundred_at_once_exactly_the_seven_that_fit_pass(clocked):
     scopes = (budget(500, id=1), budget(7 * 60 + 59, id=2, kind="team"), quota("requests", 999))
     results = await asyncio.gather(

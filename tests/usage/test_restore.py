@@ -5,7 +5,7 @@ import pytest
 from apps.billing.limits import BudgetState
 from apps.billing.models import Budget, BudgetWindow
 from apps.usage.models import JournalCursor
-from apps.usage.restore import budget_state
+from apps.usage.restore import Pending, budget_state, costs_of, restore_budgets
 from chatvault.lib import clock
 from chatvault.lib.ids import uuid7_bytes
 from tests.usage.samples import intent, progress, settle, start
@@ -124,3 +124,19 @@ def test_all_budgets_are_told_when_none_is_named(world, budget, journal):
 def test_without_a_journal_folder_the_database_is_all(world, budget, tmp_path):
     (only,) = budget_state([budget.pk], directory=tmp_path / "none")
     assert only.settled_nano == 0
+
+
+def test_what_a_dead_process_left_open_is_known_until_it_is_settled(world, budget):
+    one, answered = uuid7_bytes(), settled(100)
+    left = intent(one, reserved_nano=50_000)
+    world.write_dead(left, start(one), *answered)
+    restored = restore_budgets([budget.pk], directory=world.folder)
+    assert restored.pending == [Pending(one, ((budget.pk, MONTH_S),), 50_000)]
+    assert restored.states == [BudgetState(budget.pk, MONTH_S, 50_100)]
+    assert costs_of([one]) == {}
+    world.ingest()
+    cost = costs_of([one])[one]
+    again = restore_budgets([budget.pk], directory=world.folder)
+    assert again.pending == []
+    assert again.states == [BudgetState(budget.pk, MONTH_S, 100 + cost)]
+    assert cost == 15_000

@@ -161,6 +161,14 @@ class LocalLimits:
                 self._books[state.budget_id] = book
             book.at(state.window_start_s).settled = state.settled_nano
 
+    def correct(self, budget_id: int, window_start_s: int, difference_nano: int) -> None:
+        """Change what a restored window has spent: what was counted at its most turned out to
+        cost something else. Without effect on a window that is forgotten."""
+        book = self._books.get(budget_id)
+        window = book.windows.get(window_start_s) if book else None
+        if window is not None:
+            window.settled += difference_nano
+
     def knows(self, budget_id: int) -> bool:
         """Whether the budget was ever restored or reserved from."""
         return budget_id in self._books
