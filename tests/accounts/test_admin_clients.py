@@ -93,6 +93,40 @@ def test_wrong_rows_within_a_client_are_told_at_their_fields(browser):
     assert not Client.objects.exists()
 
 
+def test_two_budgets_of_one_period_are_refused(browser):
+    row = {"amount_usd": "1", "period": "month"}
+    data = {f"budgets-{at}-{name}": value for at in (0, 1) for name, value in row.items()}
+    data |= {"name": "notebook", "team": make_team().pk} | management(budgets=2)
+    answer = browser.post(reverse("admin:accounts_client_add"), data)
+    assert answer.status_code == 200
+    assert "Please correct the duplicate data" in answer.content.decode()
+    assert not Client.objects.exists()
+
+
+def test_numbers_that_no_column_holds_are_refused(browser):
+    client = make_client()
+    for ceiling in ("9" * 30, "1e3", "-1", "\x00"):
+        data = {"client": client.pk, "unit": "tokens", "ceiling": ceiling, "window_s": "60"}
+        answer = browser.post(reverse("admin:billing_quota_add"), data)
+        assert list(answer.context["adminform"].form.errors) == ["ceiling"]
+    assert not Quota.objects.exists()
+
+
+@pytest.mark.parametrize("page", ["accounts_apikey_add", "billing_quota_add", "billing_budget_add"])
+def test_links_that_fill_in_rubbish_open_an_empty_form(browser, page):
+    for client in ("abc", "-1", "9" * 40, "²"):
+        assert browser.get(reverse(f"admin:{page}"), {"client": client}).status_code == 200
+
+
+def test_a_budget_without_a_tier_is_pointed_out(browser):
+    data = {
+        "name": "notebook", "team": make_team().pk, "budgets-0-amount_usd": "1",
+        "budgets-0-period": "month", "budgets-0-is_active": "on",
+    } | management(budgets=1)  # fmt: skip
+    page = browser.post(reverse("admin:accounts_client_add"), data, follow=True).content.decode()
+    assert "notebook has a budget but no pricing tier" in page
+
+
 def test_suspending_and_enabling_tell_the_keys(browser):
     key = make_key().key
     forget_announcements()

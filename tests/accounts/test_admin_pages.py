@@ -43,7 +43,9 @@ def _fill() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_list_asks_as_often_for_many_rows_as_for_one(browser, page, django_assert_max_num_queries):
+def test_a_list_asks_as_often_for_many_rows_as_for_one(
+    browser, page, django_assert_max_num_queries
+):
     url = reverse(f"admin:accounts_{page}_changelist")
     _fill()
     browser.get(url)  # what is asked once for a process

@@ -56,7 +56,7 @@ class KeysOfClient(TabularInline):
 
 class ClientForm(forms.ModelForm):
     class Meta:
-        labels = {"may_use_all_aliases": "may use all models", "aliases": "models"}
+        labels = {"may_use_all_aliases": "May use all models", "aliases": "Models"}
         help_texts = {
             "may_use_all_aliases": "Every alias that there is, and every one that is made later, "
             "without anybody coming back to this page. The list below is ignored then.",
@@ -92,6 +92,11 @@ class ClientAdmin(ModelChoiceMixin, VersionedPage):
     def get_queryset(self, request: HttpRequest) -> ClientQuerySet:
         clients: ClientQuerySet = super().get_queryset(request)
         return clients.with_live_key_count().prefetch_related("aliases")
+
+    def get_inlines(self, request: HttpRequest, obj: Client | None) -> Any:
+        """Keys are issued to a client that there is."""
+        shown = super().get_inlines(request, obj)
+        return [each for each in shown if obj is not None or each is not KeysOfClient]
 
     @display(description="live keys", ordering="live_key_count")
     def live_keys(self, client: Any) -> int:

@@ -10,6 +10,8 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
@@ -23,7 +25,7 @@ from chatvault.lib import clock
 
 class KeyForm(forms.ModelForm):
     class Meta:
-        labels = {"aliases": "models"}
+        labels = {"aliases": "Models"}
         help_texts = {
             "client": "The application that will use the key; it pays for it.",
             "aliases": "Narrows what the client may use; type to find one. "
@@ -86,7 +88,16 @@ class ApiKeyAdmin(ModelChoiceMixin, VersionedPage):
     is for good; it is never deleted, so that the ledger keeps its name."""
 
     form = KeyForm
-    list_display = ("name", "client", "team", "hint", "status", "models", "expires", "created_at")
+    list_display = (
+        "name",
+        "client",
+        "team",
+        "hint_shown",
+        "status",
+        "models",
+        "expires",
+        "created_at",
+    )
     list_filter = (
         StatusFilter,
         ("client__team", RelatedDropdownFilter),
@@ -127,6 +138,10 @@ class ApiKeyAdmin(ModelChoiceMixin, VersionedPage):
     @display(description="status", label=key_status.LABELS)
     def status(self, key: ApiKey) -> str:
         return key_status.status_of(key, clock.now())
+
+    @display(description="key", ordering="hint")
+    def hint_shown(self, key: ApiKey) -> SafeString:
+        return format_html('<code class="whitespace-nowrap">{}</code>', key.hint)
 
     @display(description="models")
     def models(self, key: ApiKey) -> str:

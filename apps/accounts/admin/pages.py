@@ -47,6 +47,12 @@ class PageMixin:
             return False
         return super().lookup_allowed(lookup, value, request)  # type: ignore[misc, no-any-return]
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What a link fills in; the id of a row is a number."""
+        given = super().get_changeform_initial_data(request)  # type: ignore[misc]
+        chosen = set(self.autocomplete_fields)  # type: ignore[attr-defined]
+        return {name: value for name, value in given.items() if name not in chosen or _is_id(value)}
+
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         shown, counts, lacking, protected = super().get_deleted_objects(objs, request)  # type: ignore[misc]
         names = {model._meta.verbose_name for model in self.falls_with}
@@ -96,6 +102,10 @@ def link_to(row: Model | None, text: str | None = None) -> str | SafeString:
     except NoReverseMatch:
         return label
     return format_html('<a class="cv-link" href="{}">{}</a>', url, label)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19
 
 
 def _again(request: HttpRequest, message: str) -> HttpResponse:

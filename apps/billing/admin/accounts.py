@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
@@ -76,11 +77,22 @@ class ClientWithMoneyAdmin(MoneyMixin, ClientAdmin):
     inlines = (*ClientAdmin.inlines, QuotasOnPage, BudgetsOnPage)
     falls_with = (ApiKey, *FALLS)
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        client = form.instance
+        if client.tier_id is None and client.budgets.filter(is_active=True).exists():
+            messages.warning(
+                request,
+                f"{client} has a budget but no pricing tier: what has no price is refused. "
+                "Choose a tier.",
+            )
+
 
 @admin.register(ApiKey)
 class ApiKeyWithMoneyAdmin(MoneyMixin, ApiKeyAdmin):
     kind = "key"
     list_display = (
-        "name", "client", "team", "hint", "status", "models", "spent", "expires", "created_at",
+        "name", "client", "team", "hint_shown", "status", "models", "spent", "expires",
+        "created_at",
     )  # fmt: skip
     inlines = (QuotasOnPage, BudgetsOnPage)

@@ -26,7 +26,7 @@ class TierForm(forms.ModelForm):
     class Meta:
         model = PricingTier
         fields = ("name", "price_book", "markup_percent")
-        labels = {"markup_percent": "mark-up"}
+        labels = {"markup_percent": "Mark-up"}
         help_texts = {
             "name": "Short name, as it appears in configuration documents.",
             "markup_percent": "Percent added to the list price: 20 charges a fifth more, -10 is a "

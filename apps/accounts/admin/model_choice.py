@@ -1,0 +1,25 @@
+"""Choosing models from a list that can be typed into."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import ManyToManyField
+from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminSelect2MultipleWidget
+
+_TYPEABLE = "unfold-admin-autocomplete"
+
+
+class ModelChoiceMixin:
+    """For admins whose rows have `aliases`, which people know as models."""
+
+    def formfield_for_manytomany(
+        self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        kwargs["widget"] = UnfoldAdminSelect2MultipleWidget()
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+        # the theme styles it as a plain list and explains how to hold the control key
+        field.widget.attrs["class"] = _TYPEABLE
+        field.help_text = kwargs.get("help_text", "")
+        return field
