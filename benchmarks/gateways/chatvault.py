@@ -107,8 +107,8 @@ class ChatVault(Gateway):
             command, cwd=ROOT, env=env, text=True, capture_output=True, check=False
         )
         if result.returncode:
-            said = (result.stderr or result.stdout).strip()
-            raise RuntimeError(f"config apply refused the document:\n{said[-2000:]}")
+            said = (result.stderr or result.stdout).strip().splitlines()
+            raise RuntimeError(f"config apply failed: {' / '.join(said[-3:])}")
 
     def version(self) -> str:
         declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
