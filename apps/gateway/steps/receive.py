@@ -82,7 +82,10 @@ def _receive_chat(request: GatewayRequest) -> None:
         )
     if fields.n is not None:
         request.choices = fields.n
-    request.max_output_tokens = fields.max_completion_tokens or fields.max_tokens
+    newer, older = fields.max_completion_tokens, fields.max_tokens
+    if newer and older:  # which of the two binds is the provider's choice
+        newer = max(newer, older)
+    request.max_output_tokens = newer or older
 
 
 def _receive_completions(request: GatewayRequest) -> None:
