@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib.admin.options import InlineModelAdmin
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -18,7 +19,7 @@ from unfold.decorators import action, display
 from apps.accounts import services
 from apps.accounts.admin.key_status import expiry_of, status_of
 from apps.accounts.admin.model_choice import ModelChoiceMixin
-from apps.accounts.admin.pages import VersionedPage, link_to
+from apps.accounts.admin.pages import VersionedPage, actor_of, link_to
 from apps.accounts.models import ApiKey, Client, ClientQuerySet
 from chatvault.lib import clock
 
@@ -71,7 +72,7 @@ class ClientAdmin(ModelChoiceMixin, VersionedPage):
     """Applications that call the gateway."""
 
     form = ClientForm
-    list_display = ("name", "team", "tier", "live_keys", "models", "is_active")
+    list_display: tuple[str, ...] = ("name", "team", "tier", "live_keys", "models", "is_active")
     list_filter = ("is_active", ("team", RelatedDropdownFilter), ("tier", RelatedDropdownFilter))
     list_filter_submit = True
     list_select_related = ("team", "tier")
@@ -80,8 +81,8 @@ class ClientAdmin(ModelChoiceMixin, VersionedPage):
     autocomplete_fields = ("team",)
     actions = ("suspend", "enable")
     actions_detail = ("issue_key",)
-    inlines = (KeysOfClient,)
-    falls_with = (ApiKey,)
+    inlines: tuple[type[InlineModelAdmin], ...] = (KeysOfClient,)
+    falls_with: ClassVar[tuple[type[Model], ...]] = (ApiKey,)
     conditional_fields = {"aliases": "may_use_all_aliases == false"}
     fieldsets = (
         (None, {"fields": ("name", "team", "description", "is_active")}),
@@ -132,12 +133,12 @@ class ClientAdmin(ModelChoiceMixin, VersionedPage):
 
     @admin.action(description="Suspend: refuse all their keys", permissions=["change"])
     def suspend(self, request: HttpRequest, queryset: ClientQuerySet) -> None:
-        count = services.suspend_clients(clients=queryset, actor=request.user)  # type: ignore[arg-type]
+        count = services.suspend_clients(clients=queryset, actor=actor_of(request))
         self.message_user(request, f"{count} clients suspended.")
 
     @admin.action(description="Enable again", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: ClientQuerySet) -> None:
-        count = services.resume_clients(clients=queryset, actor=request.user)  # type: ignore[arg-type]
+        count = services.resume_clients(clients=queryset, actor=actor_of(request))
         self.message_user(request, f"{count} clients enabled.")
 
     @action(

@@ -18,7 +18,7 @@ from unfold.decorators import display
 from apps.accounts import services
 from apps.accounts.admin import issued, key_status
 from apps.accounts.admin.model_choice import ModelChoiceMixin
-from apps.accounts.admin.pages import VersionedPage
+from apps.accounts.admin.pages import VersionedPage, actor_of
 from apps.accounts.models import ApiKey
 from chatvault.lib import clock
 
@@ -88,7 +88,7 @@ class ApiKeyAdmin(ModelChoiceMixin, VersionedPage):
     is for good; it is never deleted, so that the ledger keeps its name."""
 
     form = KeyForm
-    list_display = (
+    list_display: tuple[str, ...] = (
         "name",
         "client",
         "team",
@@ -166,7 +166,7 @@ class ApiKeyAdmin(ModelChoiceMixin, VersionedPage):
         made = services.issue_key(
             client=obj.client,
             name=obj.name,
-            actor=request.user,  # type: ignore[arg-type]
+            actor=actor_of(request),
             expires_at=obj.expires_at,
             is_active=obj.is_active,
         )
@@ -188,15 +188,15 @@ class ApiKeyAdmin(ModelChoiceMixin, VersionedPage):
 
     @admin.action(description="Enable", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        count = services.enable_keys(keys=queryset, actor=request.user)  # type: ignore[arg-type]
+        count = services.enable_keys(keys=queryset, actor=actor_of(request))
         self.message_user(request, f"{count} keys enabled. Revoked keys stay revoked.")
 
     @admin.action(description="Disable: refuse until enabled again", permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        count = services.disable_keys(keys=queryset, actor=request.user)  # type: ignore[arg-type]
+        count = services.disable_keys(keys=queryset, actor=actor_of(request))
         self.message_user(request, f"{count} keys disabled.")
 
     @admin.action(description="Revoke: refuse for good", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        count = services.revoke_keys(keys=queryset, actor=request.user)  # type: ignore[arg-type]
+        count = services.revoke_keys(keys=queryset, actor=actor_of(request))
         self.message_user(request, f"{count} keys revoked, for good.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import InlineModelAdmin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from unfold.admin import TabularInline
@@ -27,12 +28,18 @@ class MembershipOfTeam(TabularInline):
 class TeamAdmin(VersionedPage):
     """Cost centres. A team with clients cannot be deleted; make it inactive instead."""
 
-    list_display = ("name", "description", "clients_shown", "members_shown", "is_active")
+    list_display: tuple[str, ...] = (
+        "name",
+        "description",
+        "clients_shown",
+        "members_shown",
+        "is_active",
+    )
     list_filter = ("is_active",)
     ordering = ("name",)
     search_fields = ("name", "description")
     fields = ("name", "description", "is_active")
-    inlines = (MembershipOfTeam,)
+    inlines: tuple[type[InlineModelAdmin], ...] = (MembershipOfTeam,)
     actions = ("close", "open")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:

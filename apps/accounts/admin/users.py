@@ -82,7 +82,7 @@ class UserAdmin(PageMixin, DjangoUserAdmin, ModelAdmin):
 
 
 def _may_touch(request: HttpRequest, obj: Any) -> bool:
-    return obj is None or request.user.is_superuser or not obj.is_superuser  # type: ignore[no-any-return]
+    return obj is None or request.user.is_superuser or not obj.is_superuser
 
 
 @admin.register(Group)

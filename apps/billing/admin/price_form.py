@@ -151,4 +151,4 @@ class PriceForm(MoneyForm):
 
     def _get_validation_exclusions(self) -> set[str]:
         """Which versions there may be is checked above, in words."""
-        return super()._get_validation_exclusions() | {"book"}  # type: ignore[misc, no-any-return]
+        return super()._get_validation_exclusions() | {"book"}  # type: ignore[misc]
