@@ -11,7 +11,7 @@ import pytest
 from apps.billing.limits import BudgetLimit
 from apps.usage.records import Intent
 from tests.fakes.http import HTTP
-from tests.fakes.upstream import FakeUpstream
+from tests.fakes.upstream import FakeUpstream, Usage
 from tests.gateway.testbed import Gateway
 
 HELLO: Any = [{"role": "user", "content": "Hello there"}]
@@ -53,3 +53,28 @@ class TestTwoCaps:
         assert (sent["max_completion_tokens"], sent["max_tokens"]) == (7, 5)
         [intent] = [one for one in gateway.records() if isinstance(one, Intent)]
         assert intent.max_output_tokens == 7
+
+
+class TestLongChunks:
+    """Some providers put many tokens in one event, so events alone do not tell the size."""
+
+    LONG = ("a few words and then some more of them, " * 5,) * 2_000
+
+    def test_a_provider_that_ignores_the_cap_is_cut(self, gateway, upstream, key):
+        chunks = [f"{at} {text}" for at, text in enumerate(self.LONG)]
+        upstream.will_stream(*chunks, pace_s=0.001, usage=Usage(4, 100_000))
+        reply = post(gateway, key, stream=True, max_tokens=50)
+        assert '"budget_exhausted"' in reply.text
+        assert "[DONE]" not in reply.text
+        upstream.wait_until(lambda up: up.last.hung_up)
+        [settle] = gateway.wait_settled()
+        assert settle.usage_source == "estimated"
+        chunk_nano = 2_000 * len(chunks[0]) // 4
+        assert spent(gateway) == settle.charged_nano
+        assert settle.charged_nano <= 2 * BUDGET.amount_nano + chunk_nano
+
+    def test_an_answer_within_its_cap_is_not(self, gateway, upstream, key):
+        upstream.will_stream(*self.LONG[:3], usage=Usage(4, 130))
+        reply = post(gateway, key, stream=True, max_tokens=130)
+        assert reply.text.endswith("data: [DONE]\n\n")
+        assert spent(gateway) == 4 * 1_000 + 130 * 2_000

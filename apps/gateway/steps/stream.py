@@ -18,6 +18,8 @@ PROGRESS_EVERY_EVENTS = 1000
 LOOK_EVERY_EVENTS = 32
 NO_CAP = 2**63
 SLACK = 16  # events that carry no output: roles, finish reasons, comments
+BYTES_A_TOKEN = 8  # of text: twice the usual, so that no honest answer seems too long
+LOGPROBS = b'"logprobs":{'  # with them the weight of an event is not that of its text
 
 
 def take_answer(upstream: Upstream, meter: Meter) -> bytes:
@@ -48,7 +50,10 @@ async def stream(
         await outlet.start(200, head)
         if upstream.first:  # an empty chunk would be the end of the body
             await outlet.write(upstream.first)
-        tail = await _pass_on(upstream, Relay(reader, meter, plane, outlet), meter, outlet)
+        relay = Relay(reader, meter, plane, outlet)
+        if LOGPROBS in upstream.first:
+            relay.weigh_by_events()
+        tail = await _pass_on(upstream, relay, meter, outlet)
         meter.succeed()
     except ChatVaultError as error:
         meter.fail("error", 200, error.public_code)
@@ -68,8 +73,10 @@ class Relay:
     """The hot path of a stream: one look and one write a chunk."""
 
     __slots__ = (
+        "_bytes_a_token",
         "_feed",
         "_look_at",
+        "_look_at_bytes",
         "_marked_at",
         "_marked_events",
         "_meter",
@@ -93,6 +100,12 @@ class Relay:
         self._pushed = 0
         self.cap = meter.output_cap if meter.reserved_nano else NO_CAP
         self._look_at = min(LOOK_EVERY_EVENTS, self.cap)
+        self._bytes_a_token = BYTES_A_TOKEN
+        self._look_at_bytes = self.cap * BYTES_A_TOKEN
+
+    def weigh_by_events(self) -> None:
+        """What the reader says of the size of the text does not count."""
+        self._bytes_a_token = self._look_at_bytes = NO_CAP
 
     def __call__(self, data: bytes) -> bool:
         """Take what the provider sent. Raises what the reader raises, and CapReached."""
@@ -101,7 +114,12 @@ class Relay:
             return False
         is_full = self._push(out)
         self._pushed += 1
-        if self._reader.output_events > self._look_at or self._pushed > self._look_at + SLACK:
+        reader = self._reader
+        if (
+            reader.output_events > self._look_at
+            or reader.output_text_bytes > self._look_at_bytes
+            or self._pushed > self._look_at + SLACK
+        ):
             self.look()
         return is_full
 
@@ -115,16 +133,18 @@ class Relay:
 
         A reader counts repeats once, but a provider that says one thing for ever must end too.
         """
-        events = max(self._reader.output_events, self._pushed - SLACK)
+        reader = self._reader
+        events = max(reader.output_events, self._pushed - SLACK)
         now = clock.monotonic()
         if (
             events - self._marked_events >= PROGRESS_EVERY_EVENTS
             or now - self._marked_at >= PROGRESS_EVERY_S
         ):
-            record_progress(self._meter, self.plane, self._reader.output_events)
+            record_progress(self._meter, self.plane, delivered(reader))
             self._marked_at, self._marked_events = now, events
         self._look_at = min(events + LOOK_EVERY_EVENTS, self.cap)
-        if events > self.cap:
+        self._look_at_bytes = min(self.cap * self._bytes_a_token, NO_CAP)
+        if max(events, reader.output_text_bytes // self._bytes_a_token) > self.cap:
             raise CapReached
 
 
@@ -159,4 +179,9 @@ def note_usage(reader: StreamReader, meter: Meter) -> None:
     if reader.usage is not None and pricing.valid_usage(reader.usage):
         meter.use(reader.usage, "provider")
     else:
-        meter.estimate(max(reader.output_events, -(-reader.output_text_bytes // 4)))
+        meter.estimate(delivered(reader))
+
+
+def delivered(reader: StreamReader) -> int:
+    """An estimate of the tokens that are out."""
+    return max(reader.output_events, -(-reader.output_text_bytes // 4))
