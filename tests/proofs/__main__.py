@@ -6,21 +6,38 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.proofs import killing
+from tests.proofs import killing, seven
 from tests.proofs.figures import Figures
+from tests.proofs.stage import Stage
 
 Proof = Callable[[Path], Figures]
 
+
+def _kill_gateway(folder: Path) -> Figures:
+    with Stage(folder) as stage:
+        return killing.prove("kill_gateway", stage, killing.gateway, kills=20, life_s=(1, 13))
+
+
+def _kill_ingest(folder: Path) -> Figures:
+    with Stage(folder) as stage:
+        return killing.prove("kill_ingest", stage, killing.ingest, kills=6, life_s=(1, 4))
+
+
+def _kill_everything(folder: Path) -> Figures:
+    with Stage(folder) as stage:
+        return killing.prove("kill_everything", stage, killing.everything, kills=6, life_s=(1, 4))
+
+
+def _exactly_seven(folder: Path) -> Figures:
+    with Stage(folder) as stage:
+        return seven.prove(stage)
+
+
 PROOFS: dict[str, Proof] = {
-    "kill_gateway": lambda folder: killing.prove(
-        "kill_gateway", folder, killing.gateway, kills=20, life_s=(2, 14)
-    ),
-    "kill_ingest": lambda folder: killing.prove(
-        "kill_ingest", folder, killing.ingest, kills=6, life_s=(1, 4)
-    ),
-    "kill_everything": lambda folder: killing.prove(
-        "kill_everything", folder, killing.everything, kills=6, life_s=(2, 5)
-    ),
+    "kill_gateway": _kill_gateway,
+    "kill_ingest": _kill_ingest,
+    "kill_everything": _kill_everything,
+    "exactly_seven": _exactly_seven,
 }
 
 

@@ -1,4 +1,4 @@
-"""Three witnesses compared: what clients were given, what the provider did, what the ledger says."""
+"""Three witnesses compared: what clients got, what the provider did, what the ledger says."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -132,6 +132,11 @@ class Stage:
             check=False,
         )
 
+    def verdict(self) -> str:
+        """`clean`, or what `manage.py verify_ledger` finds."""
+        done = self.manage("verify_ledger")
+        return done.stdout + done.stderr if done.returncode else "clean"
+
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """A look into the database that asks nobody's leave."""
         path = f"file:{self.home}/chatvault.sqlite3?mode=ro"

@@ -12,13 +12,15 @@ TALK = "stream:24@15ms"
 BRIEF = "stream:6"
 FIT = "stream:1@1500ms"
 """One token after a while: whatever is asked meanwhile meets it in flight."""
-MODELS = {"talk": TALK, "brief": BRIEF, "fit": FIT}
+FULL = "stream:1@1400ms"
+MODELS = {"talk": TALK, "brief": BRIEF, "fit": FIT, "full": FULL}
 FIT_NANO = 1_000_000
-"""What a request to `fit` costs, at most and always."""
+"""What a request to `fit` costs, and one to `full` for one token: at most and always."""
 PRICES = [
     {"model": TALK, "input": "3", "output": "15"},
     {"model": BRIEF, "input": "3", "output": "15"},
     {"model": FIT, "input": "0", "output": "0", "per_request": "0.001"},
+    {"model": FULL, "input": "0", "output": "1000"},
 ]
 
 
