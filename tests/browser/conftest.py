@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.conf import settings as django_settings
@@ -16,6 +17,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+from pytest_django.live_server_helper import LiveServer
 
 from apps.accounts.models import User
 from apps.billing import ledger_guard
@@ -43,6 +45,15 @@ def _ledger_can_be_emptied(django_db_setup: None, django_db_blocker: Any) -> Ite
     yield
     with django_db_blocker.unblock():
         ledger_guard.install(connection)
+
+
+@pytest.fixture(scope="session")
+def live_server() -> Iterator[LiveServer]:
+    """The site with its files as WhiteNoise serves them, cacheable; not as Django's test does."""
+    with patch("django.contrib.staticfiles.handlers.StaticFilesHandler", lambda site: site):
+        server = LiveServer("localhost")
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")
