@@ -8,9 +8,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.billing.budget_use import BudgetUse
-from chatvault.lib.money import format_usd
+from chatvault.lib.money import NANO_PER_USD, divide_half_up, format_usd
 
 _FULL = 0.9
+_FINEST = 100_000  # nano-USD
 
 
 def bar(use: BudgetUse | None, period: str = "") -> str | SafeString:
@@ -34,7 +35,7 @@ def bar(use: BudgetUse | None, period: str = "") -> str | SafeString:
         short(use.spent_nano),
         "–" if use.held_nano is None else short(use.held_nano),
         short(use.left_nano),
-        short(use.amount_nano),
+        format_usd(use.amount_nano),
         f" / {period}" if period else "",
     )
 
@@ -46,10 +47,12 @@ def tightest(uses: Iterable[tuple[BudgetUse, str]]) -> str | SafeString:
 
 
 def short(nano: int) -> str:
-    """To the cent, or what there is below a cent."""
-    if nano and abs(nano) < 10_000_000:
-        return "< $0.01" if 0 < nano < 1_000_000 else format_usd(nano, 4)
-    return format_usd(nano, 2)
+    """To the cent; below a dollar to a hundredth of one."""
+    if nano >= NANO_PER_USD or nano <= 0:
+        return format_usd(nano, 2)
+    if nano < _FINEST:
+        return f"< {format_usd(_FINEST)}"
+    return format_usd(divide_half_up(nano, _FINEST) * _FINEST)
 
 
 def _percent(part: int, whole: int) -> int:
