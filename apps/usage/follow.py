@@ -27,7 +27,7 @@ GATHER_S: Final = 0.1
 _STATUS_S: Final = 1.0
 _RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 _LAST_RUN_S: Final = 10.0
-_CALM_NICE: Final = 10
+_CALM_NICE: Final = 19
 _URGENT_BYTES: Final = 128 * 2**20  # an eighth of the default cap
 
 

@@ -20,7 +20,7 @@ Ready = Callable[[], None]
 _KEEPALIVE_S = 75  # above the usual 60 s of proxies, so that they close first
 _INGEST_GRACE_S = 20.0
 _WORKER_GRACE_S = 15.0
-_BACKGROUND_NICENESS = 10
+_BACKGROUND_NICENESS = 15
 
 
 def gateways(listener: socket.socket) -> list[Child]:
