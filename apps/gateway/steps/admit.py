@@ -9,6 +9,7 @@ from apps.billing.limits import Demand, Headroom
 from apps.gateway.contracts import GatewayRequest, Identity, Offer
 from apps.gateway.meter import Meter
 from apps.gateway.plane import DataPlane
+from apps.gateway.prompt_size import prompt_size
 from chatvault.lib.errors import BudgetExhausted, NoDeployment, Unpriced
 
 NO_LIMITS = Headroom()
@@ -19,15 +20,18 @@ async def admit(
 ) -> Meter:
     """An open meter. Raises RateLimited, BudgetHeld (429), BudgetExhausted, Unpriced (402)."""
     offer = _affordable(offer, identity)
-    prompt = pricing.estimate_prompt_tokens(len(request.body))
+    if request.operation == "chat":
+        prompt, most_prompt = prompt_size(request.body)
+    else:
+        most_prompt = len(request.body)
+        prompt = pricing.estimate_prompt_tokens(most_prompt)
     output = _most_output(request, offer)
     nano = 0
     headroom = NO_LIMITS
     if identity.scopes:
         if identity.has_budget:
-            # A token of text is never shorter than a byte, so the body bounds its prompt tokens.
             terms = identity.client.terms
-            nano = _most_money(offer, terms, prompt=len(request.body), output=output)
+            nano = _most_money(offer, terms, prompt=most_prompt, output=output)
         demand = Demand(tokens=prompt + output, nano_usd=nano)
         try:
             headroom = await plane.limits.reserve(request.id, identity.scopes, demand)
