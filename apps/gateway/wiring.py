@@ -148,6 +148,7 @@ class Wiring:
             adopted=self._prepare,
         )
         self._plane = plane
+        held.register(held_source(self._limits))
         self._tasks = [
             asyncio.create_task(follower.run()),
             asyncio.create_task(_keep_leases(plane)),
@@ -156,6 +157,7 @@ class Wiring:
         return plane
 
     async def stop(self) -> None:
+        held.register(None)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
