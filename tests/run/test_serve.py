@@ -1,17 +1,21 @@
 """`manage.py serve` as real processes: first run, second run, restarts and stops."""
 
+import base64
 import json
 import os
 import signal
+import sqlite3
 import stat
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from apps.accounts.credentials import digest
 from tests.run.tree import Tree, is_running
 
 CHILDREN = ("gateway", "ingest", "beat", "worker")
@@ -50,6 +54,15 @@ def test_the_first_run_tells_how_to_get_in(tree: Tree) -> None:
     assert told["admin"]["username"] == "admin"
     assert len(told["admin"]["password"]) >= 20
     assert _chat(told["url"], told["api_key"])["choices"][0]["message"]["content"]
+
+
+def test_keys_are_kept_under_the_pepper_that_the_first_run_made(tree: Tree) -> None:
+    """The settings are read before the first run makes its secrets, and again after."""
+    pepper = base64.b64decode((tree.home / "secrets" / "key_pepper").read_text())
+    stored = digest(_first_run(tree)["api_key"].encode(), pepper)
+    with closing(sqlite3.connect(tree.home / "chatvault.sqlite3")) as database:
+        rows = database.execute("SELECT digest FROM accounts_apikey").fetchall()
+    assert rows == [(stored,)]
 
 
 def test_nobody_else_can_read_the_state(tree: Tree) -> None:
