@@ -7,7 +7,7 @@ newest requests of the day. Where nothing happened a figure is None, which is no
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -28,17 +28,6 @@ HOURS: Final = 24
 SAMPLE: Final = 2_000
 TOP: Final = 5
 _HOUR: Final = timedelta(hours=1)
-_SUMS: Final = (
-    "requests",
-    "errors",
-    "input_tokens",
-    "output_tokens",
-    "cost_nano",
-    "charged_nano",
-    "latency_ms_sum",
-    "first_token_ms_sum",
-    "first_token_count",
-)
 _SHARED: Final = ("requests", "errors", "input_tokens", "output_tokens", "charged_nano")
 
 
@@ -72,6 +61,9 @@ class Totals:
     def first_token_ms(self) -> float | None:
         count = self.first_token_count
         return self.first_token_ms_sum / count if count else None
+
+
+_SUMS: Final = tuple(each.name for each in fields(Totals))
 
 
 @dataclass(frozen=True)
@@ -153,16 +145,9 @@ def overview(now: datetime | None = None) -> Overview:
     )
 
 
-def _summed() -> dict[str, Sum]:
-    return {f"sum_{name}": Sum(name) for name in _SUMS}
-
-
 def _by_hour(since: datetime) -> dict[datetime, Totals]:
-    rows = HourlyRollup.objects.filter(hour__gte=since).values("hour").order_by("hour")
-    return {
-        row["hour"]: Totals(**{name: row[f"sum_{name}"] for name in _SUMS})
-        for row in rows.annotate(**_summed())
-    }
+    rows = HourlyRollup.objects.filter(hour__gte=since).values_list("hour").order_by("hour")
+    return {hour: Totals(*sums) for hour, *sums in rows.annotate(*(Sum(name) for name in _SUMS))}
 
 
 def _percentiles(since: datetime) -> tuple[int | None, int | None]:

@@ -18,7 +18,7 @@ _EXPLAINED = (
 _SHOWN = 4
 
 
-class TargetInline(TabularInline):  # type: ignore[misc]
+class TargetInline(TabularInline):
     model = Target
     fields = ("deployment", "weight", "position", "share")
     readonly_fields = ("share",)
@@ -83,14 +83,14 @@ class AliasAdmin(Activation):
         description="strategy",
         ordering="strategy",
         label={"weighted": "info", "ordered": "primary"},
-    )  # type: ignore[misc]
+    )
     def how(self, alias: Alias) -> tuple[str, str]:
         return alias.strategy, alias.strategy
 
     @admin.display(description="clients by name", ordering="client_total")
     def client_count(self, alias: Alias) -> int:
         """Clients that may use all aliases are not among them."""
-        return alias.client_total  # type: ignore[attr-defined, no-any-return]
+        return alias.client_total  # type: ignore[attr-defined]
 
 
 def share_of(target: Target, targets: list[Target]) -> str:

@@ -45,10 +45,10 @@ class CredentialAdmin(Activation, TestsConnection):
     @display(
         description="secret",
         label={"missing": "danger", "sealed": "success", "reference": "info"},
-    )  # type: ignore[misc]
+    )
     def kept(self, credential: Credential) -> tuple[str, str]:
         return state_of(credential)
 
     @admin.display(description="deployments", ordering="deployment_total")
     def deployment_count(self, credential: Credential) -> int:
-        return credential.deployment_total  # type: ignore[attr-defined, no-any-return]
+        return credential.deployment_total  # type: ignore[attr-defined]

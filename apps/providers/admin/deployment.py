@@ -14,7 +14,7 @@ from apps.providers.admin.connection import TestsConnection
 from apps.providers.models import Deployment
 
 
-class DeploymentForm(forms.ModelForm):  # type: ignore[type-arg]
+class DeploymentForm(forms.ModelForm):
     class Meta:
         model = Deployment
         fields = ("name", "provider", "credential", "model", "max_output_tokens", "is_active")
@@ -75,13 +75,13 @@ class DeploymentAdmin(Activation, TestsConnection):
 
     @admin.display(description="aliases", ordering="alias_total")
     def used_by(self, deployment: Deployment) -> int:
-        return deployment.alias_total  # type: ignore[attr-defined, no-any-return]
+        return deployment.alias_total  # type: ignore[attr-defined]
 
     @display(
         description="state",
         ordering="is_active",
         label={"ready": "success", "off": "", "blocked": "danger"},
-    )  # type: ignore[misc]
+    )
     def state(self, deployment: Deployment) -> tuple[str, str]:
         """Whether a gateway would use it, and if not, what is in the way."""
         credential = deployment.credential

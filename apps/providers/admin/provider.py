@@ -16,7 +16,7 @@ from apps.providers.models import Credential, Deployment, Provider
 from chatvault.lib.errors import UpstreamForbidden
 
 
-class CredentialInline(TabularInline):  # type: ignore[misc]
+class CredentialInline(TabularInline):
     model = Credential
     form = CredentialForm
     fields = ("name", "new_secret", "kept", "is_active")
@@ -29,7 +29,7 @@ class CredentialInline(TabularInline):  # type: ignore[misc]
         return state_of(credential)[1] if credential.pk else "not yet"
 
 
-class DeploymentInline(TabularInline):  # type: ignore[misc]
+class DeploymentInline(TabularInline):
     """What the provider serves; it is edited on its own page."""
 
     model = Deployment
@@ -111,7 +111,7 @@ class ProviderAdmin(Activation):
         description="credentials",
         ordering="secret_total",
         label={"missing": "danger", "some": "success", "none": ""},
-    )  # type: ignore[misc]
+    )
     def secrets(self, provider: Any) -> tuple[str, str]:
         if provider.missing_total:
             return "missing", f"{provider.missing_total} without secret"
@@ -119,4 +119,4 @@ class ProviderAdmin(Activation):
 
     @admin.display(description="deployments", ordering="deployment_total")
     def deployment_count(self, provider: Any) -> int:
-        return provider.deployment_total  # type: ignore[no-any-return]
+        return provider.deployment_total

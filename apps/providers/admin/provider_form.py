@@ -29,7 +29,7 @@ class OptionsField(forms.JSONField):
         return super().prepare_value(value) if value else ""
 
 
-class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
+class ProviderForm(forms.ModelForm):
     family = forms.ChoiceField(
         choices=[
             ("", "Choose the protocol that it speaks"),

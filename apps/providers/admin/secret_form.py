@@ -10,7 +10,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 from apps.providers import services
 from apps.providers.errors import SecretRefused, VaultKeysInvalid
 from apps.providers.models import Credential
-from apps.providers.secrets import is_sealed
+from apps.providers.secrets import credential_context, is_sealed
 from chatvault.lib.errors import UpstreamForbidden
 
 _EXPLAINED = (
@@ -28,7 +28,7 @@ def state_of(credential: Credential) -> tuple[str, str]:
     return "reference", credential.secret
 
 
-class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
+class CredentialForm(forms.ModelForm):
     new_secret = forms.CharField(
         label="Secret",
         required=False,
@@ -57,9 +57,20 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
             return ""
         try:
             services.check_secret(text)
-        except SecretRefused as refused:
+            services.vault().seal(text, credential_context(0, ""))  # is there a key to seal with?
+        except (SecretRefused, VaultKeysInvalid) as refused:
             raise forms.ValidationError(str(refused)) from None
         return text
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        provider = cleaned.get("provider") or getattr(self.instance, "provider", None)
+        if provider is not None and cleaned.get("new_secret"):
+            try:
+                services.origin_of(provider)
+            except UpstreamForbidden as forbidden:
+                self.add_error("new_secret", f"First mend the provider's URL: {forbidden.message}")
+        return cleaned
 
     def store(self) -> None:
         """Save the row with what was entered. Its provider must be saved already."""
@@ -67,16 +78,3 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
         if text := self.cleaned_data.get("new_secret"):
             services.set_credential_secret(credential=credential, secret=text)
         credential.save()
-
-    def _post_clean(self) -> None:
-        super()._post_clean()
-        provider = getattr(self.instance, "provider", None)
-        if self.errors or provider is None or not self.cleaned_data.get("new_secret"):
-            return
-        try:
-            services.vault()
-            services.origin_of(provider)
-        except VaultKeysInvalid as invalid:
-            self.add_error("new_secret", str(invalid))
-        except UpstreamForbidden:
-            pass  # the provider's own form says so

@@ -40,7 +40,7 @@ def _named(rows: Iterable[tuple[int, str]]) -> Choices:
     return [(str(pk), name) for pk, name in rows]
 
 
-class _Filter(DropdownFilter):  # type: ignore[misc]
+class _Filter(DropdownFilter):
     def has_output(self) -> bool:
         """Links may name what is gone and no choice any more."""
         return True

@@ -32,7 +32,7 @@ class JournalAdmin(ReadOnlyAdmin):
             "health": journal_health(settings.CHATVAULT.journal_dir),
             **(extra_context or {}),
         }
-        return super().changelist_view(request, context)  # type: ignore[no-any-return]
+        return super().changelist_view(request, context)
 
     @admin.display(description="in the database", ordering="offset")
     def shipped(self, cursor: JournalCursor) -> str:
@@ -42,7 +42,7 @@ class JournalAdmin(ReadOnlyAdmin):
         description="state",
         ordering="is_finished",
         label={"done": "success", "open": "info"},
-    )  # type: ignore[misc]
+    )
     def state(self, cursor: JournalCursor) -> tuple[str, str]:
         return ("done", "finished") if cursor.is_finished else ("open", "being read")
 

@@ -102,11 +102,11 @@ class RequestLogAdmin(ReadOnlyAdmin):
     def started(self, row: RequestLog) -> str:
         return timezone.localtime(row.started_at).strftime("%Y-%m-%d %H:%M:%S")
 
-    @display(description="client, key", header=True)  # type: ignore[misc]
+    @display(description="client, key", header=True)
     def who(self, row: RequestLog) -> tuple[str, str]:
         return row.client_name or f"client {row.client_id}", row.key_name or f"key {row.key_id}"
 
-    @display(description="model, deployment", header=True)  # type: ignore[misc]
+    @display(description="model, deployment", header=True)
     def route(self, row: RequestLog) -> tuple[str, str]:
         return row.alias, row.deployment_name or "(none called)"
 
@@ -128,7 +128,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
         mark = "≈" if row.usage_source == RequestLog.UsageSource.ESTIMATED else ""
         return f"{mark}{count_text(row.output_tokens)}"
 
-    @display(description="charged, cost", header=True)  # type: ignore[misc]
+    @display(description="charged, cost", header=True)
     def money(self, row: RequestLog) -> tuple[str, str]:
         if not row.price_id:
             return "–", "unpriced"
