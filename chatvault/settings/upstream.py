@@ -24,7 +24,7 @@ class UpstreamSettings(Section):
     """Largest answer that is read, after decompression."""
     max_attempts: int = Field(3, ge=1, le=10)
     """Attempts for one request, retries and fallbacks together."""
-    max_connections_per_host: PositiveInt = 1024
+    max_connections_per_host: PositiveInt = 4096
     """Connections held open to one provider address."""
     keepalive_s: PositiveFloat = 30.0
     """How long an unused connection is kept."""

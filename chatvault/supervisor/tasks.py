@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -75,6 +76,7 @@ def _serve(listener: socket.socket, ready: Ready) -> int:
         h11_max_incomplete_event_size=settings.CHATVAULT.gateway.max_header_kib * 1024,
     )
     _leave_quietly_on_sigterm()
+    _allow_many_connections()
     # whitenoise hands Django plain iterators; small files, read in one go
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous")
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -86,6 +88,12 @@ def _load_pages() -> None:
     # the admin's own imports; requests for the hot paths do not wait for them
     import_module("chatvault.urls")
     gc.freeze()  # what is loaded by now stays: the collector need not look at it again
+
+
+def _allow_many_connections() -> None:
+    # a request takes two descriptors, and many systems start a process with 1024
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _leave_quietly_on_sigterm() -> None:
