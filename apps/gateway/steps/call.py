@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 from apps.gateway.contracts import Candidate
 from apps.gateway.meter import Meter
-from apps.gateway.plane import DataPlane
+from apps.gateway.plane import DataPlane, deadlines_of
 from apps.gateway.steps.record import record_attempt, record_end_of_attempt
 from apps.providers.adapters.contract import (
     Adapter,
@@ -57,7 +57,10 @@ class Upstream:
             self._performing = adapter.perform(self.call, candidate.endpoint, plane.pool)
             source: UpstreamAnswer = await self._performing.__aenter__()
         else:
-            deadlines = plane.view.deadlines[candidate.deployment.id]
+            deployment = candidate.deployment
+            deadlines = plane.view.deadlines.get(deployment.id)
+            if deadlines is None:  # it was taken out of service since the request was admitted
+                deadlines = deadlines_of(deployment, plane.options)
             source = await plane.pool.send(request, deadlines)
         self._source = source
         if source.status >= 300:

@@ -1,0 +1,34 @@
+"""A configuration change in the middle of a request: it goes on by what it was admitted with."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from tests.fakes.http import HTTP
+from tests.gateway.testbed import Gateway
+
+CHAT: Any = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}
+
+
+def post(gateway: Gateway, key: str) -> httpx.Response:
+    return HTTP.post(
+        f"{gateway.openai_url}/chat/completions",
+        json=CHAT,
+        headers={"authorization": f"Bearer {key}"},
+    )
+
+
+def test_a_fallback_that_is_removed_meanwhile_still_serves(gateway, upstream):
+    gateway.add_model("m", upstream.openai_url, models=["fault:500+slow-headers-300", "good"])
+    key = gateway.add_client()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(post, gateway, key)
+        upstream.wait_until(lambda up: len(up.seen) == 1)
+        gateway.remove_deployments("m")
+        reply = running.result(10)
+    assert reply.status_code == 200
+    assert reply.headers["x-chatvault-deployment"] == "good@2"
+    [settle] = gateway.settled()
+    assert (settle.outcome, settle.attempts) == ("ok", 2)
+    assert post(gateway, key).status_code == 503
