@@ -48,7 +48,7 @@ def with_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
         "log_url": reverse("admin:usage_requestlog_changelist"),
     }
     if not found.has_traffic:
-        context["first_call"] = _first_call(request)
+        context |= _first_call(request)
     return context
 
 
@@ -118,27 +118,11 @@ def _bar(budget: BudgetBar) -> dict[str, Any]:
     }
 
 
-def _first_call(request: HttpRequest) -> dict[str, str]:
+def _first_call(request: HttpRequest) -> dict[str, Any]:
     alias = Alias.objects.filter(is_active=True).values_list("name", flat=True).first()
-    base_url = request.build_absolute_uri("/v1")
-    model = alias or "MODEL"
-    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     return {
-        "base_url": base_url,
-        "model": model,
-        "curl": (
-            f"curl {base_url}/chat/completions \\\n"
-            '  -H "Authorization: Bearer $CHATVAULT_KEY" \\\n'
-            '  -H "Content-Type: application/json" \\\n'
-            f"  -d '{body}'"
-        ),
-        "python": (
-            "from openai import OpenAI\n\n"
-            f'client = OpenAI(base_url="{base_url}", api_key="cv_…")\n'
-            "answer = client.chat.completions.create(\n"
-            f'    model="{model}",\n'
-            '    messages=[{"role": "user", "content": "Hello"}],\n'
-            ")\n"
-            "print(answer.choices[0].message.content)"
-        ),
+        "base_url": request.build_absolute_uri("/v1"),
+        "model": alias or "MODEL",
+        "secret": "cv_…",
+        "has_alias": alias is not None,
     }

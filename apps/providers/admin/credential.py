@@ -23,11 +23,11 @@ class CredentialAdmin(Activation, TestsConnection):
     list_select_related = ("provider",)
     search_fields = ("name", "provider__name")
     actions = ("test_connection", "activate", "deactivate")
-    readonly_fields = ("kept",)
+    readonly_fields = ("stored",)
     test_explanation = (
         "Asks the provider for its list of models with the stored secret. It costs nothing."
     )
-    fieldsets = ((None, {"fields": ("provider", "name", "new_secret", "kept", "is_active")}),)
+    fieldsets = ((None, {"fields": ("provider", "name", "new_secret", "stored", "is_active")}),)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
         rows: QuerySet[Credential] = super().get_queryset(request)
@@ -35,7 +35,7 @@ class CredentialAdmin(Activation, TestsConnection):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Credential | None = None) -> Any:
         """A secret stays with the provider that it was given for."""
-        return ("kept", "provider") if obj else ("kept",)
+        return ("stored", "provider") if obj else ("stored",)
 
     def save_model(
         self, request: HttpRequest, obj: Credential, form: CredentialForm, change: bool
@@ -48,6 +48,13 @@ class CredentialAdmin(Activation, TestsConnection):
     )
     def kept(self, credential: Credential) -> tuple[str, str]:
         return state_of(credential)
+
+    @admin.display(description="stored")
+    def stored(self, credential: Credential) -> str:
+        if credential.pk is None:
+            return "nothing yet"
+        state = state_of(credential)[1]
+        return f"{state}; sent to {credential.origin} only" if credential.secret else state
 
     @admin.display(description="deployments", ordering="deployment_total")
     def deployment_count(self, credential: Credential) -> int:

@@ -48,6 +48,10 @@ class CredentialForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         if self.instance.pk is not None and self.instance.secret:
             self.fields["new_secret"].widget.attrs["placeholder"] = "•••••••• (kept)"
+        if "is_active" in self.fields:
+            self.fields[
+                "is_active"
+            ].help_text = "Deployments with an inactive credential get no requests."
 
     def clean_new_secret(self) -> str:
         text: str = self.cleaned_data["new_secret"]

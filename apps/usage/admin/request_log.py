@@ -92,6 +92,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
             "title": "Request",
             "subtitle": str(row.request_id),
             "opts": self.opts,
+            "original": row,
             "media": self.media,
         }
         return TemplateResponse(
