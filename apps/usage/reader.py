@@ -86,6 +86,8 @@ class SegmentReader:
     def _skip(self, is_final: bool) -> bool:
         """Step over damage to the next intact frame. False: there is nothing more to read."""
         found, known = self._next_intact()
+        if found == self._at:
+            return True  # meanwhile its rest was written
         if found < 0:
             found = known if is_final else self._at
             if found == self._at:
@@ -96,7 +98,8 @@ class SegmentReader:
     def _next_intact(self) -> tuple[int, int]:
         """Where the next intact frame begins (-1: none), and the end of what was looked at.
 
-        Looks through the rest of the file, since a damaged stretch may be of any length.
+        Looks through the rest of the file, since a damaged stretch may be of any length. The
+        writer may be at work: what was no frame yet can be one when more is read.
         """
         candidate = self._buffer.find(MAGIC, self._at + 1)
         while True:
@@ -109,6 +112,8 @@ class SegmentReader:
             if not more:
                 return -1, len(self._buffer)
             self._buffer += more
+            if payload_at(self._buffer, self._at) is not None:
+                return self._at, self._at
             candidate = self._buffer.find(MAGIC, searched)
 
     def _put_aside(self, end: int, *, is_torn: bool) -> None:

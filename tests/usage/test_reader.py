@@ -1,4 +1,5 @@
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,21 @@ def test_a_record_out_of_bounds_is_damage(path):
     found, reader = read(path, bad + late + FRAMES[0])
     assert found == RECORDS[:1]
     assert [damage.data for damage in reader.damages] == [bad, late]
+
+
+@pytest.mark.parametrize("seen", [0, 1, 30, len(FRAMES[0]) + 1])
+def test_what_is_written_while_the_reader_looks_is_no_damage(path, monkeypatch, seen):
+    """The file ends here when it is read and goes on when damage is looked for."""
+    path.write_bytes(BYTES[:seen])
+    reader = SegmentReader(path)
+
+    def read_then_write(fd: int, count: int, offset: int, pread=os.pread) -> bytes:
+        data = pread(fd, count, offset)
+        if not data:
+            path.write_bytes(BYTES)
+        return data
+
+    monkeypatch.setattr("apps.usage.reader.os.pread", read_then_write)
+    assert list(reader.records(is_final=False)) == RECORDS
+    assert reader.damages == []
+    reader.close()
