@@ -43,6 +43,10 @@ fmt: install-dev ## Format the code and mend what ruff can mend
 bench: install-dev ## Measure beside other gateways; writes docs/benchmarks.md
 	@exec $(PYTHON_BIN) -m benchmarks
 
+.PHONY: proofs
+proofs: install-dev ## Kill, crowd and clone real ChatVaults: do the promises hold? (minutes)
+	@exec $(PYTHON_BIN) -m tests.proofs $(PROOFS)
+
 .PHONY: docs
 docs: install-dev ## Write the pages that are generated from the code
 	@$(PYTHON_BIN) scripts/write_reference.py

@@ -1,12 +1,16 @@
-"""`python -m tests.proofs [NAME …]`: the proofs at length; exits 1 when a promise does not hold."""
+"""`python -m tests.proofs [NAME …]`: the proofs at length; exits 1 when a promise does not hold.
+
+With CHATVAULT_SCREENSHOTS the browser's pictures are kept there.
+"""
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.proofs import killing, seven
+from tests.proofs import fresh, killing, peers, seven
 from tests.proofs.figures import Figures
 from tests.proofs.stage import Stage
 
@@ -33,11 +37,18 @@ def _exactly_seven(folder: Path) -> Figures:
         return seven.prove(stage)
 
 
+def _make_run(folder: Path) -> Figures:
+    kept = os.environ.get("CHATVAULT_SCREENSHOTS")
+    return fresh.prove(folder, Path(kept) if kept else folder)
+
+
 PROOFS: dict[str, Proof] = {
     "kill_gateway": _kill_gateway,
     "kill_ingest": _kill_ingest,
     "kill_everything": _kill_everything,
     "exactly_seven": _exactly_seven,
+    "peers": peers.prove,
+    "make_run": _make_run,
 }
 
 
