@@ -16,7 +16,7 @@ Task = Callable[[Callable[[], None]], int | None]
 
 _PR_SET_PDEATHSIG = 1
 _LONG_LIFE_S = 10.0
-_MAX_BACKOFF_S = 10.0
+_MAX_BACKOFF_S = 2.0
 
 
 @dataclass
