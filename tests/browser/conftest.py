@@ -56,8 +56,10 @@ def live_server() -> Iterator[LiveServer]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Ends with its module: while Playwright runs, this thread has a running event loop, in
+    which no asynchronous test can start its own."""
     path = next(filter(None, (shutil.which(name) for name in _NAMES if name)), None)
     if path is None:
         pytest.fail("There is no Chromium: install it, or name it in CHATVAULT_CHROMIUM.")
