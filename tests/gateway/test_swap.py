@@ -4,11 +4,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import msgspec
+import pytest
 
+from apps.gateway.plane import PlaneOptions
 from tests.fakes.http import HTTP
-from tests.gateway.testbed import Gateway
+from tests.gateway.testbed import PATIENT, Gateway
 
 CHAT: Any = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}
+
+
+@pytest.fixture
+def gateway_options() -> PlaneOptions:
+    return msgspec.structs.replace(PATIENT, first_byte_timeout_s=0.5)
 
 
 def post(gateway: Gateway, key: str) -> httpx.Response:
@@ -20,7 +28,7 @@ def post(gateway: Gateway, key: str) -> httpx.Response:
 
 
 def test_a_fallback_that_is_removed_meanwhile_still_serves(gateway, upstream):
-    gateway.add_model("m", upstream.openai_url, models=["fault:500+slow-headers-300", "good"])
+    gateway.add_model("m", upstream.openai_url, models=["fault:stall-headers", "good"])
     key = gateway.add_client()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(post, gateway, key)
