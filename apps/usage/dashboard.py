@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from apps.providers.models import Alias
-from apps.usage.admin.figures import count_text, milliseconds, percent
 from apps.usage.charts import charts_of
+from apps.usage.figures import count_text, milliseconds, percent
 from apps.usage.journal_health import journal_health
 from apps.usage.overview import CENT, BudgetBar, Overview, Totals, overview
 from chatvault.lib.money import format_usd

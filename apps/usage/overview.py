@@ -18,7 +18,7 @@ from apps.accounts.models import Client
 from apps.billing.budget_use import BudgetUse, uses_of
 from apps.billing.limits.windows import period_bounds
 from apps.billing.models import Budget, BudgetWindow
-from apps.usage.admin.figures import short_count
+from apps.usage.figures import short_count
 from apps.usage.models import HourlyRollup, RequestLog
 from chatvault.lib import clock
 from chatvault.lib.money import NANO_PER_USD, format_usd

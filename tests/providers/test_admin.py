@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
@@ -292,3 +293,26 @@ def test_lists_cost_the_same_for_many_rows(browser, name, django_assert_num_quer
         assert browser.get(url).status_code == 200
     assert len(few) <= 8
     assert Alias.objects.count() == 10
+
+
+@pytest.mark.parametrize("name", ["provider", "credential", "deployment", "alias"])
+def test_who_may_only_look_sees_the_pages_and_changes_nothing(name):
+    user = make_user(is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    browser = Browser()
+    browser.force_login(user)
+    credential = make_credential(secret=SECRET)
+    deployment = make_deployment(provider=credential.provider, credential=credential)
+    alias = make_alias(targets=[deployment])
+    rows = {"provider": credential.provider, "credential": credential}
+    row = (rows | {"deployment": deployment, "alias": alias})[name]
+    assert browser.get(page(f"{name}_changelist")).status_code == 200
+    html = browser.get(page(f"{name}_change", row.pk)).content.decode()
+    assert "Test connection" not in html
+    assert SECRET not in html
+    before = type(row).objects.values().get(pk=row.pk)
+    answer = browser.post(page(f"{name}_change", row.pk), {"name": "changed"})
+    assert answer.status_code == 403
+    data = {"action": "deactivate", "_selected_action": row.pk, "index": "0"}
+    browser.post(page(f"{name}_changelist"), data)
+    assert type(row).objects.values().get(pk=row.pk) == before

@@ -11,6 +11,7 @@ from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from apps.usage.figures import milliseconds, short_count
 from apps.usage.models import JournalCursor, RequestLog
 from chatvault.lib import clock
 from tests.factories import (
@@ -189,3 +190,32 @@ def test_the_journal_page_tells_what_waits_and_what_is_damaged(browser, tmp_path
     assert (health.torn_bytes, health.bad_records) == (7, 2)
     assert health.heartbeat_age_s is None
     assert "Ingest has not run here yet" in answer.content.decode()
+
+
+def test_counts_by_filter_are_never_made(browser):
+    make_request()
+    with CaptureQueriesContext(connection) as queries:
+        shown(browser, "?_facets=True")
+    assert not [each for each in queries if "COUNT(" in each["sql"].upper()]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0, "< 1 ms"),
+        (999, "999 ms"),
+        (1_234, "1.23 s"),
+        (59_999, "60.00 s"),
+        (125_000, "2 min 5 s"),
+    ],
+)
+def test_durations_are_said_with_their_unit(value, text):
+    assert milliseconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (9_999, "9,999"), (93_521, "93.5 k"), (1_200_000, "1.2 M")]
+)
+def test_counts_are_said_shortly(value, text):
+    assert short_count(value) == text

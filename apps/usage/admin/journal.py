@@ -7,8 +7,8 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 
-from apps.usage.admin.figures import size_text
 from apps.usage.admin.read_only import ReadOnlyAdmin
+from apps.usage.figures import size_text
 from apps.usage.journal_health import journal_health
 from apps.usage.models import JournalCursor
 
@@ -22,6 +22,7 @@ class JournalAdmin(ReadOnlyAdmin):
     list_display_links = None
     list_per_page = 50
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_before_template = "usage/journal.html"
 
     def changelist_view(

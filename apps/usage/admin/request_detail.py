@@ -8,7 +8,7 @@ from django.urls import NoReverseMatch, reverse
 
 from apps.billing.models import LedgerEntry, Price, PricingTier
 from apps.providers.models import Deployment
-from apps.usage.admin.figures import count_text, milliseconds
+from apps.usage.figures import count_text, milliseconds
 from apps.usage.models import Attempt, RequestLog
 from chatvault.lib.money import format_usd
 

@@ -16,8 +16,8 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from apps.usage.admin import filters, request_detail
-from apps.usage.admin.figures import count_text, milliseconds
 from apps.usage.admin.read_only import ReadOnlyAdmin
+from apps.usage.figures import count_text, milliseconds
 from apps.usage.models import RequestLog
 from chatvault.lib.money import format_usd
 
@@ -62,6 +62,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
     search_help_text = "The request id, or how it begins: clients get it as x-request-id."
     paginator = InfinitePaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     sortable_by = ("started",)
 
     def get_search_results(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 
 def milliseconds(value: float | None) -> str:
-    """`340 ms`, `1.20 s`, `2 min 5 s`; a dash when it was not measured."""
+    """`< 1 ms`, `340 ms`, `1.20 s`, `2 min 5 s`; a dash when it was not measured."""
     if value is None:
         return "–"
+    if value < 1:
+        return "< 1 ms"
     if value < 1_000:
         return f"{value:.0f} ms"
     if value < 60_000:
