@@ -56,7 +56,7 @@ def respond(path: str, method: str, headers: Headers, body: bytes | None) -> Htt
     if any(name == b"content-length" for name, _ in head):
         response: HttpResponseBase = HttpResponse(b"".join(outlet.parts()), status=status)
     else:
-        response = StreamingHttpResponse(_stream(outlet, future), status=status)
+        response = StreamingHttpResponse(_Stream(outlet, future), status=status)
     for name, value in head:
         if name != b"content-length":
             response[name.decode()] = value.decode()
@@ -72,11 +72,19 @@ async def _run(
         outlet.finish()
 
 
-def _stream(outlet: QueueOutlet, future: Future[None]) -> Iterator[bytes]:
-    try:
-        yield from outlet.parts()
-    finally:
-        future.cancel()  # does nothing to one that has ended; else the client hung up
+class _Stream:
+    """A streamed body. Django closes it in the end, also when nobody has begun to read it; a
+    generator that was not begun would not notice."""
+
+    def __init__(self, outlet: QueueOutlet, future: Future[None]) -> None:
+        self._parts = outlet.parts()
+        self._future = future
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._parts
+
+    def close(self) -> None:
+        self._future.cancel()  # does nothing to one that has ended; else the client hung up
 
 
 class QueueOutlet:
