@@ -72,7 +72,10 @@ def prove(
     compare(stage, swarm.log, figures)
     _money(stage, swarm, budgets, figures)
     wait_until(stage.is_healed)
-    figures.require(verify_ledger=(stage.verdict(), "clean"))
+    figures.require(
+        damaged_records=(len(list((stage.home / "journal").glob("quarantine/*"))), 0),
+        verify_ledger=(stage.verdict(), "clean"),
+    )
     return figures.show()
 
 
