@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -31,8 +31,8 @@ class PriceQuerySet(models.QuerySet["Price"]):
         return self.filter(valid_from__lte=at).filter(Q(valid_to=None) | Q(valid_to__gt=at))
 
 
-def _per_million(help_text: str, **options: object) -> models.PositiveBigIntegerField:
-    return models.PositiveBigIntegerField(help_text=f"{help_text} In {PER_MILLION}.", **options)  # type: ignore[arg-type]
+def _per_million(help_text: str, **options: Any) -> models.PositiveBigIntegerField:
+    return models.PositiveBigIntegerField(help_text=f"{help_text} In {PER_MILLION}.", **options)
 
 
 class Price(models.Model):
