@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from apps.gateway import lifecycle
@@ -32,12 +33,36 @@ class LaneProtocol(HttpToolsProtocol):
     _head_bytes = 0  # of a head that takes more than one read
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         if self._is_in_head or self.headers:  # headers after the head are trailers
             self._head_bytes += len(data)
             if self._head_bytes > (self.config.h11_max_incomplete_event_size or MAX_HEAD_BYTES):
                 self._is_in_head, self.headers = False, []
                 self.send_400_response("The request's head is too large.")
+
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """An offer to change the protocol may be ignored (RFC 9110 §7.8). The parser has stopped
+        at it, so another one is given the same head without it."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        lines = [b"%b %b HTTP/1.1" % (method, self.url)]
+        for name, value in self.headers:
+            if name == b"connection":
+                lines += [b"connection: close"] if b"close" in value.lower() else []
+            elif name not in (b"upgrade", b"http2-settings"):
+                lines.append(b"%b: %b" % (name, value))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
 
     def _unset_keepalive_if_required(self) -> None:
         """One timer a connection: it looks when it fires, so that requests cost no timer calls."""
@@ -88,6 +113,8 @@ class LaneProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
+        if self.parser.should_upgrade():
+            return
         path = _LANES.get(self.url)
         before = self.cycle
         is_free = before is None or before.response_complete
@@ -95,7 +122,6 @@ class LaneProtocol(HttpToolsProtocol):
             path is None
             or not is_free
             or self.parser.get_method() != b"POST"
-            or self.parser.should_upgrade()
             or self.parser.get_http_version() != "1.1"
             or self.limit_concurrency is not None
         ):
@@ -127,7 +153,7 @@ class LaneProtocol(HttpToolsProtocol):
         if type(cycle) is Exchange:
             if not cycle.response_complete and cycle.task is None:
                 cycle.begin()
-        else:
+        elif cycle is not None:
             super().on_message_complete()
 
 

@@ -122,3 +122,35 @@ def test_a_large_head_in_many_reads_is_fine_below_the_limit(gateway, key):
             client.sendall(request[at : at + 997])
             time.sleep(0.001)
         assert read_answer(client).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("method", ["chat", "models"])
+@pytest.mark.parametrize("before", [False, True])
+def test_an_offered_upgrade_is_ignored(gateway, key, method, before):
+    """Java's own HTTP client offers h2c with every request."""
+    offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAM\r\n"
+    with connect(gateway) as client:
+        if before:
+            client.sendall(chat(key))
+            read_answer(client)
+        request = chat(key) if method == "chat" else models(key)
+        client.sendall(request.replace(b"host: x\r\n", b"host: x\r\n" + offer))
+        assert read_answer(client).startswith(b"HTTP/1.1 200 ")
+        client.sendall(chat(key))
+        assert read_answer(client).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_upgrade_with_a_body_in_many_reads(gateway, key):
+    offer = b"upgrade: h2c\r\nconnection: upgrade\r\n"
+    request = chat(key, more=offer)
+    with connect(gateway) as client:
+        for at in range(0, len(request), 11):
+            client.sendall(request[at : at + 11])
+            time.sleep(0.001)
+        assert read_answer(client).startswith(b"HTTP/1.1 200 ")
+
+
+def test_nobody_is_connected_through(gateway):
+    with connect(gateway) as client:
+        client.sendall(b"CONNECT example.com:443 HTTP/1.1\r\nhost: example.com\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
