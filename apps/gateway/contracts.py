@@ -64,6 +64,9 @@ class GatewayRequest(msgspec.Struct, gc=False, kw_only=True):
     choices: int = 1
     max_output_tokens: int | None = None  # of one choice, as the client set it
 
+    def __repr__(self) -> str:
+        return f"GatewayRequest({self.id.hex()})"  # the rest is the client's secret and its prompt
+
 
 class Identity(msgspec.Struct, frozen=True):
     """Who calls, and every rule that binds the call."""

@@ -15,6 +15,9 @@ from apps.gateway.reply import JSON, NO_STORE
 Scope = MutableMapping[str, Any]
 Whole = tuple[int, Headers, bytes]
 
+# A proxy on this machine speaks for somebody else.
+_RELAYED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
+
 
 def live(plane: DataPlane | None, scope: Scope) -> Whole:
     return _json(200, {"status": "ok"})
@@ -37,7 +40,8 @@ def ready(plane: DataPlane | None, scope: Scope) -> Whole:
 def metrics(plane: DataPlane | None, scope: Scope) -> Whole:
     """Prometheus' text format, for callers on this machine only."""
     client = scope.get("client")
-    if client is None or not ipaddress.ip_address(client[0]).is_loopback or plane is None:
+    is_relayed = any(name in _RELAYED for name, _ in scope.get("headers", ()))
+    if client is None or not ipaddress.ip_address(client[0]).is_loopback or is_relayed or not plane:
         return _json(404, {"status": "not found"})
     stats = plane.pool.stats()
     plane.metrics.gauges.update(

@@ -40,6 +40,9 @@ class PlaneOptions(msgspec.Struct, frozen=True):
     idle_timeout_s: float = 60.0
     total_timeout_s: float = 600.0
 
+    def __repr__(self) -> str:
+        return "PlaneOptions(…)"  # the pepper is a secret
+
 
 class View:
     """A snapshot made ready: secrets opened, identities and offers worked out once."""

@@ -54,6 +54,9 @@ class Call(msgspec.Struct, frozen=True):
     max_output_tokens: int | None = None  # what ChatVault must cap the output at; None: as sent
     request_id: str = ""  # ours; used where the provider gives no id
 
+    def __repr__(self) -> str:
+        return f"Call({self.operation}, {self.request_id})"  # the body is the client's own
+
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
     """One HTTP request to a provider. Secrets are in headers, never in the URL."""
@@ -62,6 +65,9 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+
+    def __repr__(self) -> str:
+        return f"UpstreamRequest({self.method} {self.url})"  # headers hold the secret
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -45,6 +45,9 @@ class Plan(msgspec.Struct, frozen=True):
     stream_usage: StreamUsage
     max_tokens_field: MaxTokensField | None
 
+    def __repr__(self) -> str:
+        return f"Plan({self.endpoint!r})"  # headers hold the secret
+
 
 _plans: dict[int, Plan] = {}
 
