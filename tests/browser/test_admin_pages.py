@@ -35,15 +35,17 @@ def test_signing_in_leads_to_the_first_call(page: Page, ada: Any, live_server: A
     shoot(page, "home-empty")
 
 
-def test_every_page_opens(admin_page: Page, ada: Any, shoot: Any):
+@pytest.mark.parametrize("app", sorted({model._meta.app_label for model in admin.site._registry}))
+def test_every_page_opens(app: str, admin_page: Page, ada: Any, shoot: Any):
     make_traffic(20)
     JournalCursor.objects.create(segment="0000-1-00000000.cvj", offset=1_048_576)
     revisions.record(source="admin", actor=ada, comment="set up")
     request = RequestFactory().get("/")
     request.user = ada
-    opened = 0
     for model, pages in admin.site._registry.items():
-        name = f"{model._meta.app_label}_{model._meta.model_name}"
+        if model._meta.app_label != app:
+            continue
+        name = f"{app}_{model._meta.model_name}"
         urls = {f"{name}-list": reverse(f"admin:{name}_changelist")}
         if pages.has_add_permission(request):
             urls[f"{name}-add"] = reverse(f"admin:{name}_add")
@@ -54,8 +56,6 @@ def test_every_page_opens(admin_page: Page, ada: Any, shoot: Any):
             assert answer is not None and answer.status == 200, url
             expect(admin_page.locator("#nav-sidebar-apps")).to_contain_text("Overview")
             shoot(admin_page, title)
-            opened += 1
-    assert opened > 20
 
 
 def test_the_overview_draws_its_charts(admin_page: Page, shoot: Any):
