@@ -31,6 +31,13 @@ class LaneProtocol(HttpToolsProtocol):
     _idle_since = 0.0  # loop time; 0.0 while a request runs
     _is_in_head = False
     _head_bytes = 0  # of a head that takes more than one read
+    _head_at = 0.0  # loop time of its first read
+    _body_mark: tuple[object, int] | None = None  # a body that was not whole when last looked
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._idle_since = self.loop.time()
+        self._arm(self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -41,7 +48,10 @@ class LaneProtocol(HttpToolsProtocol):
             return
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
+            return
         if self._is_in_head or self.headers:  # headers after the head are trailers
+            if not self._head_bytes:
+                self._head_at = self.loop.time()
             self._head_bytes += len(data)
             if self._head_bytes > (self.config.h11_max_incomplete_event_size or MAX_HEAD_BYTES):
                 self._is_in_head, self.headers = False, []
@@ -96,13 +106,25 @@ class LaneProtocol(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         self.timeout_keep_alive_task = None
-        idle_s = self.loop.time() - self._idle_since if self._idle_since else 0.0
         if self.transport.is_closing():
             return
+        idle_s = self._waited_s()
         if idle_s >= self.timeout_keep_alive:
             self.transport.close()
         else:
             self._arm(self.timeout_keep_alive - idle_s)
+
+    def _waited_s(self) -> float:
+        """For how long the client owes us something: a request, the rest of its head or body."""
+        cycle: object = self.cycle
+        if self._idle_since:
+            return self.loop.time() - self._idle_since
+        if isinstance(cycle, Exchange) and cycle.task is None:
+            before, self._body_mark = self._body_mark, (cycle, cycle.size)
+            return self.timeout_keep_alive if before == self._body_mark else 0.0
+        if self._is_in_head and (self.cycle is None or self.cycle.response_complete):
+            return self.loop.time() - self._head_at
+        return 0.0
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -168,7 +190,6 @@ class Exchange:
         "_is_watched",
         "_parts",
         "_protocol",
-        "_size",
         "disconnected",
         "headers",
         "is_started",
@@ -176,6 +197,7 @@ class Exchange:
         "message_event",
         "path",
         "response_complete",
+        "size",
         "task",
     )
 
@@ -192,7 +214,7 @@ class Exchange:
         self.is_started = False
         self.task: asyncio.Task[None] | None = None
         self._parts: list[bytes] = []
-        self._size = 0
+        self.size = 0
         self._head = b""
         self._chunked = False
         self._is_watched = False
@@ -206,8 +228,8 @@ class Exchange:
     def take(self, body: bytes) -> None:
         """A part of the body; what passes the cap is counted but not kept."""
         plane = lifecycle.running()
-        self._size += len(body)
-        if plane is None or self._size <= plane.options.max_body_bytes:
+        self.size += len(body)
+        if plane is None or self.size <= plane.options.max_body_bytes:
             self._parts.append(body)
 
     def begin(self) -> None:
@@ -229,7 +251,7 @@ class Exchange:
 
     def _read(self, body: bytes) -> bytes | BodyTooLarge:
         plane = lifecycle.running()
-        if plane is not None and self._size > plane.options.max_body_bytes:
+        if plane is not None and self.size > plane.options.max_body_bytes:
             return too_large(plane)
         return body
 

@@ -154,3 +154,31 @@ def test_nobody_is_connected_through(gateway):
     with connect(gateway) as client:
         client.sendall(b"CONNECT example.com:443 HTTP/1.1\r\nhost: example.com\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", HEAD[:9], HEAD, HEAD + b"content-length: 9\r\n\r\n{"])
+@pytest.mark.parametrize("before", [False, True])
+def test_a_request_that_does_not_go_on_is_dropped(gateway, key, monkeypatch, sent, before):
+    monkeypatch.setattr(gateway._server._config, "timeout_keep_alive", IDLE_S)
+    with connect(gateway) as client:
+        if before:
+            client.sendall(chat(key))
+            read_answer(client)
+        client.sendall(sent)
+        began = time.monotonic()
+        assert client.recv(1) == b""
+        assert IDLE_S * 0.5 < time.monotonic() - began < IDLE_S * 3 + 0.5
+
+
+def test_a_slow_body_that_goes_on_is_waited_for(gateway, key, monkeypatch):
+    monkeypatch.setattr(gateway._server._config, "timeout_keep_alive", IDLE_S)
+    request = chat(key)
+    with connect(gateway) as client:
+        client.sendall(request[:-10])
+        for at in range(10, 0, -1):
+            time.sleep(IDLE_S / 3)
+            client.sendall(request[-at : len(request) - at + 1])
+        assert read_answer(client).startswith(b"HTTP/1.1 200 ")
