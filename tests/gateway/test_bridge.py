@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from django.core.signals import request_finished
 
 from apps.gateway import bridge
 from apps.gateway.bridge import MOST_WAITING
@@ -21,7 +22,8 @@ def key(gateway: Gateway, upstream: FakeUpstream) -> str:
 
 
 @pytest.mark.parametrize("taken", [0, 1, MOST_WAITING + 5])
-def test_closing_a_stream_ends_the_request(gateway, upstream, key, taken):
+def test_closing_a_stream_ends_the_request(gateway, upstream, key, taken, monkeypatch):
+    monkeypatch.setattr(request_finished, "send", lambda **_: [])  # it would close databases
     upstream.will_stream(*(f"word{n}" for n in range(1_000)), pace_s=0.001)
     head = [(b"authorization", f"Bearer {key}".encode())]
     response = bridge.respond(PATH, "POST", head, json.dumps(CHAT).encode())
