@@ -200,7 +200,7 @@ class JournalUnavailable(ChatVaultError):
     status = 503
     type = "service_unavailable_error"
     code = "journal_unavailable"
-    default_message = "The request cannot be recorded now, so it was not sent."
+    default_message = "The request cannot be recorded now. Try again."
 
 
 class NotReady(ChatVaultError):

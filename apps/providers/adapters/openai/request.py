@@ -33,6 +33,10 @@ _encode = msgspec.json.encode
 _ASK_USAGE = msgspec.Raw(b'{"include_usage":true}')
 _TRUE = msgspec.Raw(b"true")
 _MAX_PLANS = 4096
+# Some servers read names whatever their case, so that "Model" would override what was checked.
+_CHECKED = frozenset(
+    {"model", "n", "best_of", "max_tokens", "max_completion_tokens", "stream", "stream_options"}
+)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -71,6 +75,9 @@ def build_request(call: Call, endpoint: Endpoint) -> UpstreamRequest:
         members = _decode(call.body)
     except (msgspec.DecodeError, RecursionError):
         raise MalformedJson from None
+    for name in members:
+        if not name.islower() and name.lower() in _CHECKED:
+            raise InvalidField(f"'{name}' must be written '{name.lower()}'.", param=name)
     members["model"] = plan.model
     if call.operation != "embeddings":
         if call.max_output_tokens is not None:

@@ -186,3 +186,17 @@ def test_what_is_no_json_object_is_refused(body):
 def test_options_that_are_none_stop_the_request_and_name_the_field(options, names):
     with pytest.raises(UpstreamInvalid, match=names):
         sent(call(), **options)
+
+
+@pytest.mark.parametrize("name", ["Model", "MODEL", "Max_Tokens", "max_Completion_tokens", "N"])
+def test_a_checked_member_in_other_letters_is_refused(name):
+    body = b'{"model":"a","messages":[],"%b":1}' % name.encode()
+    with pytest.raises(InvalidField) as refused:
+        build_request(Call("chat", "a", body), Endpoint("openai", "https://api.test/v1", "m"))
+    assert refused.value.param == name
+
+
+def test_an_unknown_member_may_have_any_letters():
+    body = b'{"model":"a","messages":[],"safePrompt":true}'
+    request = build_request(Call("chat", "a", body), Endpoint("openai", "https://api.test/v1", "m"))
+    assert b'"safePrompt":true' in request.body
