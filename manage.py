@@ -3,12 +3,15 @@
 
 import os
 import sys
+from importlib.util import find_spec
 
 
 def main() -> None:
     if sys.version_info < (3, 11):  # noqa: UP036 - somebody may still call it with an older one
         sys.exit("ChatVault needs Python 3.11 or newer: run it with a newer `python3`.")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
+    if find_spec("django") is None:
+        sys.exit("chatvault: run it with the Python that `make run` set up: .venv/bin/python")
     from chatvault.refusal import told_in_a_sentence
 
     with told_in_a_sentence():

@@ -88,7 +88,7 @@ async def answer(
     try:
         if plane is None:
             raise NotReady
-        read_headers(request, headers)
+        read_headers(request, headers, plane.options.max_header_bytes)
         if path not in OPERATIONS:
             await _list_models(path, method, request, plane, outlet)
             return
@@ -103,6 +103,7 @@ async def answer(
     except ChatVaultError as error:
         if plane is not None and not isinstance(error, UpstreamError):
             plane.metrics.refused(error.public_code)
+            plane.refusals.note(request, error, plane.keys)
         if outlet.is_started:  # a stream whose books could not be closed is not a finished answer
             await outlet.end(error_event(error))
         else:
@@ -124,14 +125,16 @@ async def _list_models(
     await _reply(outlet, status, head, b"" if method == "HEAD" else body)
 
 
-def read_headers(request: GatewayRequest, headers: Headers) -> None:
-    """Take the credential and the client's own id.
+def read_headers(request: GatewayRequest, headers: Headers, most_bytes: int) -> None:
+    """Take the credential and the client's own id. Raises BadRequest for too many or too large.
 
     Keys come as OpenAI's, Anthropic's or Azure's clients send them.
     """
     if len(headers) > MAX_HEADERS:
         raise BadRequest(f"A request may have at most {MAX_HEADERS} headers.")
+    size = 0
     for name, value in headers:
+        size += len(value)
         if name == b"authorization":
             if value[:7].lower() == b"bearer ":
                 request.token = value[7:].strip()
@@ -142,6 +145,8 @@ def read_headers(request: GatewayRequest, headers: Headers) -> None:
                 raise BadRequest("Compressed request bodies are not accepted.")
         elif name == b"x-client-request-id" and len(value) <= MAX_CLIENT_ID_BYTES:
             request.client_request_id = value if value.isascii() else None
+    if size > most_bytes:
+        raise BadRequest(f"The headers are larger than {most_bytes // 1024} KiB in all.")
 
 
 def _announced_length(headers: Headers) -> int:

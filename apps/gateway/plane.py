@@ -13,6 +13,7 @@ from apps.billing.limits import Limits
 from apps.gateway.breaker import Breaker, RetryBudget
 from apps.gateway.contracts import Candidate, Identity, Offer
 from apps.gateway.metrics import Metrics
+from apps.gateway.refusals import Refusals
 from apps.gateway.snapshot.model import Deployment, Snapshot
 from apps.providers.adapters.contract import Endpoint
 from apps.providers.upstream import Deadlines, UpstreamPool
@@ -32,6 +33,7 @@ class PlaneOptions(msgspec.Struct, frozen=True):
 
     pepper: bytes
     max_body_bytes: int = 20 * 2**20
+    max_header_bytes: int = 32 * 2**10
     default_max_output_tokens: int = 4096
     budget_exhausted_status: int = 402
     max_attempts: int = 3
@@ -159,6 +161,7 @@ class DataPlane:
         self.journal = journal
         self.pool = pool
         self.metrics = metrics or Metrics()
+        self.refusals = Refusals()
         self.dice = dice or random.Random()  # noqa: S311 – it spreads load, it keeps no secret
         self.breaker = Breaker()
         self.retries = RetryBudget()

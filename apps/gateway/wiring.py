@@ -28,6 +28,7 @@ from apps.providers.adapters.contract import Endpoint
 from apps.providers.errors import SecretRefused, SecretUnavailable
 from apps.providers.secrets import Vault, credential_context
 from apps.providers.upstream import Caps, UpstreamPool
+from apps.usage import refused
 from apps.usage.journal import Journal
 from apps.usage.restore import Pending, costs_of, restore_budgets
 from chatvault.lib.http_guard import AddressGuard
@@ -149,6 +150,7 @@ class Wiring:
         )
         self._plane = plane
         held.register(held_source(self._limits))
+        refused.register(plane.refusals.report)
         self._tasks = [
             asyncio.create_task(follower.run()),
             asyncio.create_task(_keep_leases(plane)),
@@ -158,6 +160,7 @@ class Wiring:
 
     async def stop(self) -> None:
         held.register(None)
+        refused.register(None)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -278,6 +281,7 @@ def options_of(sections: object) -> PlaneOptions:
     return PlaneOptions(
         pepper=pepper_of(sections),
         max_body_bytes=gateway.max_body_mib * MIB,
+        max_header_bytes=gateway.max_header_kib * 1024,
         default_max_output_tokens=gateway.default_max_output_tokens,
         budget_exhausted_status=gateway.budget_exhausted_status,
         max_attempts=upstream.max_attempts,

@@ -33,6 +33,7 @@ def first_run(*, home: Path, url: str) -> None:
             _tell(told)
         elif told.exists():
             _follow_url(told, url)
+            say(f"admin: {url}/admin/  (what the first run made is in {told})")
         return
     say("first run: setting up the demo and the administrator")
     with transaction.atomic():

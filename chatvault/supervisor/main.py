@@ -30,6 +30,7 @@ def run() -> int:
     os.umask(0o077)  # state is nobody else's business
     home = home_from_environment()
     state.prepare(home)
+    claim = state.claim(home)
     listener, url = _listen()  # reads the settings, which now find the secrets that were made
     say(f"starting; state is kept in {home}")
     set_up_django()
@@ -46,7 +47,10 @@ def run() -> int:
         when_idle=_load_pages,
         on_change=lambda pids: _write_pids(home / "run" / "serve.json", url, pids),
     )
-    return supervisor.run()
+    try:
+        return supervisor.run()
+    finally:
+        os.close(claim)
 
 
 def _listen() -> tuple[socket.socket, str]:

@@ -1,13 +1,16 @@
 """The state folder and the secrets in it."""
 
 import base64
+import fcntl
 import os
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from chatvault.refusal import Refusal
 
+_PREDECESSOR_S = 3.0  # one that was killed may still be ending
 FOLDERS = ("secrets", "journal", "broker", "beat", "run")
 
 
@@ -24,6 +27,28 @@ def prepare(home: Path) -> None:
             f"The state folder {home} cannot be used ({error.strerror}): make it writable for "
             "this user, or name another one in CHATVAULT_HOME."
         ) from None
+
+
+def claim(home: Path) -> int:
+    """Makes this process the only server of the state folder, for as long as the returned
+    descriptor, which children inherit, is open anywhere. Raises Refusal when another serves it.
+
+    Limits are counted in the gateway's memory, so two servers of one folder would grant twice.
+    """
+    descriptor = os.open(home / "run" / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + _PREDECESSOR_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise Refusal(
+                    f"Another ChatVault serves the state folder {home}: stop it first, or name "
+                    "another folder in CHATVAULT_HOME."
+                ) from None
+            time.sleep(0.05)
 
 
 def _random_base64() -> str:

@@ -62,6 +62,7 @@ class TestBody:
             b'{"model": "m", "messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
             b'{"model": "m", "messages": []} trailing',
             b'{"model": "m", "messages": [], "n": NaN}',
+            b'{"model": "\\ud800", "messages": []}',
         ],
     )
     def test_malformed_json(self, gateway, upstream, key, body):
@@ -176,6 +177,16 @@ class TestBody:
         reply = post(gateway, gateway.add_client(), body, path)
         error = check_refused(reply, gateway, upstream, 400, "invalid_value")
         assert error["param"] == param
+
+
+class TestHeaders:
+    def test_too_large_in_one_piece(self, gateway, key):
+        reply = httpx.get(
+            f"{gateway.openai_url}/models",
+            headers={"authorization": f"Bearer {key}", "x-filler": "x" * 40_000},
+        )
+        assert reply.status_code == 400
+        assert reply.json()["error"]["message"] == "The headers are larger than 32 KiB in all."
 
 
 class TestKey:

@@ -78,6 +78,17 @@ def test_admin_and_schema_are_served(tree: Tree) -> None:
     assert tree.get("/static/unfold/css/styles.css") == 200
 
 
+def test_a_state_folder_has_one_server(tree: Tree) -> None:
+    """Two would count limits twice."""
+    with Tree(tree.home) as second:
+        assert second.wait() == 2
+    assert (
+        f"chatvault: Another ChatVault serves the state folder {tree.home}: stop it first, or "
+        "name another folder in CHATVAULT_HOME.\n"
+    ) in tree.output()
+    assert tree.get("/readyz") == 200
+
+
 def test_dead_children_come_back(tree: Tree) -> None:
     tree.wait_for(lambda: all(tree.child(name) for name in CHILDREN))
     before = {name: tree.child(name) for name in CHILDREN}

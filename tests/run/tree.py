@@ -87,6 +87,10 @@ class Tree:
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Asks for an orderly stop; returns the exit status."""
         self.tell(signum)
+        return self.wait()
+
+    def wait(self) -> int:
+        """The exit status, once it has ended."""
         return self._process.wait(PATIENCE_S)
 
 

@@ -132,4 +132,9 @@ def _malformed(body: bytes, error: Exception) -> BadRequest:
         return MalformedJson("The body is nested too deeply.")
     if isinstance(error, UnicodeDecodeError):
         return MalformedJson("The body is not valid UTF-8.")
+    if str(error).startswith("Input data was truncated"):
+        return MalformedJson(
+            "The body is not valid JSON: it ends too early, or a string in it holds half of a "
+            "surrogate pair."
+        )
     return MalformedJson(f"The body is not valid JSON: {error}.")
