@@ -7,11 +7,21 @@ from typing import Final
 from apps.billing import pricing
 from apps.billing.models import Budget, Price, Quota
 from apps.providers.adapters.contract import Usage
-from chatvault.lib.money import NANO_PER_USD, format_usd
+from chatvault.lib.money import NANO_PER_USD, divide_half_up, format_usd
 
 EXAMPLE_INPUT: Final = 10_000
 EXAMPLE_OUTPUT: Final = 1_000
+_DIGITS: Final = 4
 _SPANS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
+def short_usd(nano: int) -> str:
+    """For lists and cards: to the cent; below a dollar four significant digits, so that a small
+    sum is never shown as nothing."""
+    if abs(nano) >= NANO_PER_USD:
+        return format_usd(nano, 2)
+    unit = int(10 ** max(len(str(abs(nano))) - _DIGITS, 0))
+    return format_usd(divide_half_up(nano, unit) * unit)
 
 
 def example_nano(input_nano: int, output_nano: int, per_request_nano: int = 0) -> int:

@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 
 from apps.billing import held
-from apps.billing.admin.bars import short
 from apps.billing.budget_use import BudgetUse, uses_of
 from apps.billing.models import Budget, BudgetWindow, LedgerEntry, Quota
+from apps.billing.words import short_usd
 from chatvault.lib import clock
 from tests.factories import (
     make_budget,
@@ -232,13 +232,13 @@ def test_the_bar_shows_what_is_held_only_where_it_is_known(browser, holding):
 @pytest.mark.parametrize(
     ("nano", "shown"),
     [
-        (0, "$0.00"), (1, "< $0.0001"), (100_000, "$0.0001"), (4_250_000, "$0.0043"),
+        (0, "$0.00"), (1, "$0.000000001"), (276_000, "$0.000276"), (12_345_678, "$0.01235"),
         (10_000_000, "$0.01"), (999_999_999, "$1.00"), (1_234_567_890_000, "$1,234.57"),
         (-5_000_000_000, "-$5.00"),
     ],
 )  # fmt: skip
 def test_amounts_are_short(nano, shown):
-    assert short(nano) == shown
+    assert short_usd(nano) == shown
 
 
 def test_switching_many(browser):

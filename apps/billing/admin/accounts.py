@@ -14,7 +14,7 @@ from apps.accounts.admin.clients import ClientAdmin
 from apps.accounts.admin.keys import ApiKeyAdmin
 from apps.accounts.admin.teams import TeamAdmin
 from apps.accounts.models import ApiKey, Client, Team
-from apps.billing import spending
+from apps.billing import spending, words
 from apps.billing.admin import bars
 from apps.billing.admin.limits import BudgetsOnPage, QuotasOnPage
 from apps.billing.admin.money import MoneyMedia
@@ -51,7 +51,7 @@ class MoneyMixin:
 
     @display(description="spent this month")
     def spent(self, row: Any) -> str:
-        return bars.short(row.charged_nano)
+        return words.short_usd(row.charged_nano)
 
     @display(description="budget")
     def budget(self, row: Any) -> str | SafeString:

@@ -8,10 +8,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.billing.budget_use import BudgetUse
-from chatvault.lib.money import NANO_PER_USD, divide_half_up, format_usd
+from apps.billing.words import short_usd
+from chatvault.lib.money import format_usd
 
 _FULL = 0.9
-_FINEST = 100_000  # nano-USD
 
 
 def bar(use: BudgetUse | None, period: str = "") -> str | SafeString:
@@ -32,9 +32,9 @@ def bar(use: BudgetUse | None, period: str = "") -> str | SafeString:
         held,
         spent,
         held,
-        short(use.spent_nano),
-        "–" if use.held_nano is None else short(use.held_nano),
-        short(use.left_nano),
+        short_usd(use.spent_nano),
+        "–" if use.held_nano is None else short_usd(use.held_nano),
+        short_usd(use.left_nano),
         format_usd(use.amount_nano),
         f" / {period}" if period else "",
     )
@@ -44,15 +44,6 @@ def tightest(uses: Iterable[tuple[BudgetUse, str]]) -> str | SafeString:
     """The bar of the budget that will be spent first."""
     chosen = max(uses, key=lambda each: each[0].share, default=None)
     return bar(*chosen) if chosen else "–"
-
-
-def short(nano: int) -> str:
-    """To the cent; below a dollar to a hundredth of one."""
-    if nano >= NANO_PER_USD or nano <= 0:
-        return format_usd(nano, 2)
-    if nano < _FINEST:
-        return f"< {format_usd(_FINEST)}"
-    return format_usd(divide_half_up(nano, _FINEST) * _FINEST)
 
 
 def _percent(part: int, whole: int) -> int:

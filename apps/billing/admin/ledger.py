@@ -21,7 +21,7 @@ from unfold.decorators import display
 
 from apps.accounts.admin.pages import ReadOnlyPage
 from apps.accounts.models import ApiKey, Client, Team
-from apps.billing.admin import bars
+from apps.billing import words
 from apps.billing.admin.money import MoneyMedia, usd_column
 from apps.billing.models import BudgetWindow, LedgerEntry
 from chatvault.lib.money import format_usd
@@ -154,4 +154,4 @@ class BudgetWindowAdmin(ReadOnlyPage):
 
     @display(description="amount now", ordering="budget__amount_nano")
     def amount(self, window: BudgetWindow) -> str:
-        return bars.short(window.budget.amount_nano)
+        return words.short_usd(window.budget.amount_nano)
