@@ -57,6 +57,7 @@ class GatewayRequest(msgspec.Struct, gc=False, kw_only=True):
     accept_ms: int  # milliseconds since the epoch
     token: bytes | None = None
     client_request_id: bytes | None = None
+    key: KeyRecord | None = None  # from step 2 on
     # What `receive` reads from the body:
     alias: str = ""
     stream: bool = False

@@ -27,6 +27,7 @@ async def serve(request: GatewayRequest, plane: DataPlane, outlet: Outlet) -> No
     byte goes out.
     """
     identity = await authenticate(request.token, plane)  # 2: first, so that strangers learn nothing
+    request.key = identity.key
     receive(request)  # 1
     offer = authorise(request, identity, plane)
     meter = plane.live[request.id] = await admit(request, identity, offer, plane)  # 3

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
+from apps.billing.words import short_usd
 from apps.providers.models import Alias
+from apps.usage import refused
 from apps.usage.charts import charts_of
-from apps.usage.figures import count_text, milliseconds, percent
+from apps.usage.figures import count_text, instant_text, milliseconds, percent
 from apps.usage.journal_health import journal_health
-from apps.usage.overview import CENT, BudgetBar, Overview, Totals, overview
-from chatvault.lib.money import format_usd
+from apps.usage.overview import BudgetBar, Overview, Totals, overview
 
 _NOTHING: Final = "no requests yet"
 _CALM: Final = "bg-primary-600"
@@ -46,6 +48,7 @@ def with_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
         "budgets": [_bar(each) for each in found.budgets],
         "journal": journal_health(settings.CHATVAULT.journal_dir),
         "log_url": reverse("admin:usage_requestlog_changelist"),
+        "refusals": _refusals(),
     }
     if not found.has_traffic:
         context |= _first_call(request)
@@ -66,8 +69,8 @@ def _cards(found: Overview) -> list[Card]:
         ),
         Card(
             "Charged",
-            _usd(today.charged_nano) if today.requests else "–",
-            f"at a cost of {_usd(today.cost_nano)}" if today.requests else _NOTHING,
+            short_usd(today.charged_nano) if today.requests else "–",
+            f"at a cost of {short_usd(today.cost_nano)}" if today.requests else _NOTHING,
         ),
         Card(
             "Errors",
@@ -88,9 +91,17 @@ def _cards(found: Overview) -> list[Card]:
     ]
 
 
-def _usd(nano: int) -> str:
-    """Cents, or every digit of what is less than one."""
-    return format_usd(nano, None if nano < CENT else 2)
+def _refusals() -> dict[str, Any] | None:
+    """What the gateway of this process refused; None where it runs in another one."""
+    report = refused.report()
+    if report is None:
+        return None
+    codes = report.by_code()
+    return {
+        "since": instant_text(datetime.fromtimestamp(report.since_s, UTC)),
+        "total": count_text(sum(count for _, count in codes)),
+        "codes": [(code, count_text(count)) for code, count in codes],
+    }
 
 
 def _against(today: Totals, before: Totals) -> str:
@@ -107,10 +118,10 @@ def _bar(budget: BudgetBar) -> dict[str, Any]:
     return {
         "name": budget.name,
         "period": budget.period,
-        "spent": format_usd(use.spent_nano, 2),
-        "held": format_usd(use.held_nano, 2) if use.held_nano else "",
-        "left": format_usd(use.left_nano, 2),
-        "amount": format_usd(use.amount_nano, 2),
+        "spent": short_usd(use.spent_nano),
+        "held": short_usd(use.held_nano) if use.held_nano else "",
+        "left": short_usd(use.left_nano),
+        "amount": short_usd(use.amount_nano),
         "percent": f"{100 * use.share:.0f}",
         "spent_width": f"{spent:.1f}",
         "held_width": f"{held:.1f}",

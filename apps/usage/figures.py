@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from django.utils import formats, timezone
+
 
 def milliseconds(value: float | None) -> str:
     """`< 1 ms`, `340 ms`, `1.20 s`, `2 min 5 s`; a dash when it was not measured."""
@@ -15,6 +19,11 @@ def milliseconds(value: float | None) -> str:
         return f"{value / 1000:.2f} s"
     minutes, seconds = divmod(round(value / 1000), 60)
     return f"{minutes} min {seconds} s"
+
+
+def instant_text(at: datetime) -> str:
+    """`2026-11-23 16:19:05 UTC`, in the time zone of the installation."""
+    return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT")
 
 
 def count_text(value: int) -> str:

@@ -18,12 +18,11 @@ from apps.accounts.models import Client
 from apps.billing.budget_use import BudgetUse, uses_of
 from apps.billing.limits.windows import period_bounds
 from apps.billing.models import Budget, BudgetWindow
+from apps.billing.words import short_usd
 from apps.usage.figures import short_count
 from apps.usage.models import HourlyRollup, RequestLog
 from chatvault.lib import clock
-from chatvault.lib.money import NANO_PER_USD, format_usd
 
-CENT: Final = NANO_PER_USD // 100
 HOURS: Final = 24
 SAMPLE: Final = 2_000
 TOP: Final = 5
@@ -83,7 +82,7 @@ class Share:
 
     @property
     def charged(self) -> str:
-        return format_usd(self.charged_nano, None if self.charged_nano < CENT else 2)
+        return short_usd(self.charged_nano)
 
 
 @dataclass(frozen=True)

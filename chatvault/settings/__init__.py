@@ -89,6 +89,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 TIME_ZONE = CHATVAULT.core.time_zone
 USE_I18N = True
+FORMAT_MODULE_PATH = "chatvault.formats"
 USE_TZ = True
 
 STATIC_URL = "/static/"

@@ -20,7 +20,11 @@ def _page(title: str, icon: str, model: str) -> dict[str, Any]:
         "permission": lambda request: bool(
             link(request) and request.user.has_perm(f"{app}.view_{name}")
         ),
-        "active": lambda request: bool(link(request)) and request.path.startswith(link(request)),
+        "active": lambda request: (
+            bool(link(request))
+            and request.path.startswith(link(request))
+            and not _is_at("admin:usage_refusals", request)
+        ),
     }
 
 
@@ -49,8 +53,12 @@ def _file(path: str) -> Callable[[HttpRequest], str]:
     return link
 
 
+def _is_at(name: str, request: HttpRequest) -> bool:
+    return request.path == _to(name)(request)
+
+
 def _is_home(request: HttpRequest) -> bool:
-    return request.path == _to("admin:index")(request)
+    return _is_at("admin:index", request)
 
 
 NAVIGATION: list[dict[str, Any]] = [
@@ -67,6 +75,13 @@ NAVIGATION: list[dict[str, Any]] = [
     _group(
         "Traffic",
         _page("Requests", "receipt_long", "usage.requestlog"),
+        {
+            "title": "Refusals",
+            "icon": "block",
+            "link": _to("admin:usage_refusals"),
+            "permission": lambda request: request.user.has_perm("usage.view_requestlog"),
+            "active": lambda request: _is_at("admin:usage_refusals", request),
+        },
         _page("Ledger", "account_balance", "billing.ledgerentry"),
         _page("Journal", "database", "usage.journalcursor"),
     ),

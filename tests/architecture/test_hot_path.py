@@ -13,6 +13,7 @@ HOT = (
     "apps.gateway.pipeline",
     "apps.gateway.contracts",
     "apps.gateway.plane",
+    "apps.gateway.refusals",
     "apps.gateway.strategies",
     "apps.gateway.breaker",
     "apps.gateway.snapshot.model",

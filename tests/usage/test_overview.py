@@ -153,3 +153,25 @@ def test_ingest_is_well_while_it_works_and_not_when_it_is_silent(tmp_path):
     assert "silent" in says(at_s=clock.wall_s() - 300)
     assert "refused 3 times" in says(failures=3)
     assert "behind" in says(unshipped_bytes=10**9)
+
+
+def test_small_sums_are_told_the_same_way_everywhere():
+    """$0.012 is no cent, and 94 % of it is not all of it."""
+    client = make_client(name="small")
+    now = clock.now()
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    make_request(client_id=client.pk)
+    make_rollup(client_id=client.pk, hour=hour, charged_nano=276_000, cost_nano=250_000)
+    budget = make_budget(client=client, amount_nano=12_000_000)
+    start = hour.replace(day=1, hour=0)
+    BudgetWindow.objects.create(budget=budget, starts_at=start, settled_nano=11_280_000)
+    browser = Browser()
+    browser.force_login(make_user(is_staff=True, is_superuser=True))
+    page = browser.get(reverse("admin:index"))
+    bar = page.context["budgets"][0]
+    assert (bar["percent"], bar["spent"], bar["left"], bar["amount"]) == (
+        "94", "$0.01128", "$0.00072", "$0.012",
+    )  # fmt: skip
+    charged = next(card for card in page.context["cards"] if card.title == "Charged")
+    assert (charged.value, charged.note) == ("$0.000276", "at a cost of $0.00025")
+    assert page.context["clients"][0].charged == "$0.000276"

@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
@@ -17,7 +17,8 @@ from unfold.paginator import InfinitePaginator
 
 from apps.usage.admin import filters, request_detail
 from apps.usage.admin.read_only import ReadOnlyAdmin
-from apps.usage.figures import count_text, milliseconds
+from apps.usage.admin.refusals import refusals_page
+from apps.usage.figures import count_text, instant_text, milliseconds
 from apps.usage.models import RequestLog
 from chatvault.lib.money import format_usd
 
@@ -77,6 +78,19 @@ class RequestLogAdmin(ReadOnlyAdmin):
         first, last = uuid.UUID(text.ljust(32, "0")), uuid.UUID(text.ljust(32, "f"))
         return queryset.filter(request_id__gte=first, request_id__lte=last), False
 
+    def get_urls(self) -> list[URLPattern]:
+        refusals = path(
+            "refusals/", self.admin_site.admin_view(self.refusals_view), name="usage_refusals"
+        )
+        return [refusals, *super().get_urls()]
+
+    def refusals_view(self, request: HttpRequest) -> HttpResponse:
+        """What was refused is no row of any table, but part of the same story."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
+        return TemplateResponse(request, "usage/refusals.html", context | refusals_page(request))
+
     def change_view(
         self,
         request: HttpRequest,
@@ -102,7 +116,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
 
     @admin.display(description="time", ordering="started_at")
     def started(self, row: RequestLog) -> str:
-        return timezone.localtime(row.started_at).strftime("%Y-%m-%d %H:%M:%S")
+        return instant_text(row.started_at)
 
     @display(description="client, key", header=True)
     def who(self, row: RequestLog) -> tuple[str, str]:
