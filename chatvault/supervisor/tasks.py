@@ -77,6 +77,7 @@ def _serve(listener: socket.socket, ready: Ready) -> int:
     )
     _leave_quietly_on_sigterm()
     _allow_many_connections()
+    gc.set_threshold(20_000, 20, 50)  # requests leave no cycles: looking rarely finds as much
     # whitenoise hands Django plain iterators; small files, read in one go
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous")
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
