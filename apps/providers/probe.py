@@ -51,6 +51,7 @@ class Finding(msgspec.Struct, frozen=True):
     message: str
     latency_ms: int | None = None
     models: int | None = None
+    is_forbidden: bool = False  # the guard would not call the address
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -137,7 +138,16 @@ async def _perform(adapter: Adapter, call: Call, endpoint: Endpoint, pool: Upstr
 
 def failure(error: UpstreamError | BadRequest) -> Finding:
     """What an error means for somebody who sets a provider up."""
-    return Finding(False, f"{_period(error.message)} {_mend(error)}".strip())
+    told = _period(error.message)
+    if isinstance(error, UpstreamRefused) and error.upstream_status in (401, 403):
+        told = (
+            f"The provider refused the secret or what it may do (status {error.upstream_status})."
+        )
+    return Finding(
+        False,
+        f"{told} {_mend(error)}".strip(),
+        is_forbidden=isinstance(error, UpstreamForbidden),
+    )
 
 
 def _mend(error: UpstreamError | BadRequest) -> str:

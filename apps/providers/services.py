@@ -73,6 +73,20 @@ def open_credential(credential: Credential) -> Secret:
     )
 
 
+def secret_problem(credential: Credential) -> str:
+    """Why the secret cannot be had in this process, such as "FAKE_KEY is not set"; else empty.
+    Never the secret. Its provider is asked for, so lists select it with the credential."""
+    if not credential.secret:
+        return "enter it"
+    try:
+        open_credential(credential)
+    except SecretProblem as problem:
+        return problem.reason.removesuffix(".")
+    except UpstreamForbidden:
+        return "the provider's URL is none"
+    return ""
+
+
 def stored_for(credential: Credential, origin: str) -> str:
     """What is stored if it was given for `origin`, else nothing."""
     return credential.secret if credential.origin == origin else ""

@@ -1,5 +1,5 @@
 """Pages of prices, tiers, quotas, budgets and the ledger; money on the pages of accounts."""
 
-from . import accounts, books, ledger, limits, prices, tiers
+from . import accounts, books, ledger, limits, prices, tiers, unpriced
 
-__all__ = ["accounts", "books", "ledger", "limits", "prices", "tiers"]
+__all__ = ["accounts", "books", "ledger", "limits", "prices", "tiers", "unpriced"]

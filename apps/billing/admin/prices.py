@@ -18,6 +18,7 @@ from apps.billing import services, words
 from apps.billing.admin.money import MoneyMedia, usd_column
 from apps.billing.admin.price_form import MONEY, PriceForm
 from apps.billing.models import Price
+from apps.providers.admin.next_step import SaysNext, page_link
 from chatvault.lib import clock
 
 STATES = {"current": "success", "to come": "info", "ended": ""}
@@ -56,7 +57,7 @@ class StateFilter(DropdownFilter):
 
 
 @admin.register(Price)
-class PriceAdmin(VersionedPage):
+class PriceAdmin(SaysNext, VersionedPage):
     """A price that holds is never rewritten: saving a change ends it and begins another one, so
     what was booked can always be explained. Prices that have ended stay as they are."""
 
@@ -152,6 +153,13 @@ class PriceAdmin(VersionedPage):
                 "The old price has ended and stays as it was; this is the one that follows it.",
             )
         return new
+
+    def next_step(self, request: HttpRequest, obj: Price) -> SafeString:
+        return format_html(
+            "Next: clients whose tier has the book {} pay this price; let them use the model. {}",
+            obj.book,
+            page_link("accounts_client_changelist", "Clients"),
+        )
 
     def response_change(self, request: HttpRequest, obj: Price) -> HttpResponse:
         response = super().response_change(request, obj)

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Count, Prefetch, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
+from apps.providers import notices
 from apps.providers.admin.activation import Activation
+from apps.providers.admin.next_step import SaysNext, page_link
+from apps.providers.admin.usable import why_none
 from apps.providers.models import Alias, Target
 
 _EXPLAINED = (
@@ -36,11 +42,13 @@ class TargetInline(TabularInline):
 
 
 @admin.register(Alias)
-class AliasAdmin(Activation):
+class AliasAdmin(Activation, SaysNext):
     """The model names that clients ask for."""
 
     inlines = (TargetInline,)
-    list_display = ("name", "serves", "how", "client_count", "is_active")
+    change_form_outer_before_template = "providers/before_form.html"
+    ordering = ("name",)  # rows that are counted with lose the model's own
+    list_display = ("name", "serves", "how", "client_count", "state")
     list_filter = ("strategy", "is_active")
     search_fields = ("name", "targets__deployment__name")
     actions = ("activate", "deactivate")
@@ -48,7 +56,9 @@ class AliasAdmin(Activation):
     radio_fields = {"strategy": admin.VERTICAL}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alias]:
-        targets = Target.objects.select_related("deployment").order_by("position", "pk")
+        targets = Target.objects.select_related(
+            "deployment__provider", "deployment__credential__provider"
+        ).order_by("position", "pk")
         rows: QuerySet[Alias] = super().get_queryset(request)
         return rows.annotate(client_total=Count("clients", distinct=True)).prefetch_related(
             Prefetch("targets", targets)
@@ -78,6 +88,58 @@ class AliasAdmin(Activation):
         ]
         more = f" and {len(targets) - _SHOWN} more" if len(targets) > _SHOWN else ""
         return (" · " if alias.strategy == Alias.Strategy.WEIGHTED else " → ").join(told) + more
+
+    @display(
+        description="state",
+        ordering="is_active",
+        label={"ready": "success", "off": "", "blocked": "danger"},
+    )
+    def state(self, alias: Alias) -> tuple[str, str]:
+        if not alias.is_active:
+            return "off", "inactive"
+        if why := why_none(list(alias.targets.all())):
+            return "blocked", f"no usable deployment: {shorten(why, 120, placeholder=' …')}"
+        return "ready", "active"
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        context = dict(extra_context or {})
+        row = self.get_object(request, object_id) if object_id else None
+        if row is not None and (why := why_none(list(row.targets.all()))):
+            context["obstacle"] = f"Requests for it get 503, no usable deployment: {why}."
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def get_formset_kwargs(
+        self, request: HttpRequest, obj: Alias, inline: Any, prefix: str
+    ) -> dict[str, Any]:
+        """A link from a deployment's page chooses it as the first target."""
+        given: dict[str, Any] = super().get_formset_kwargs(request, obj, inline, prefix)
+        chosen = request.GET.get("deployment", "")
+        if request.method == "GET" and obj.pk is None and chosen.isascii() and chosen.isdigit():
+            given["initial"] = [{"deployment": chosen}]
+        return given
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        rows = Target.objects.filter(alias=form.instance).select_related(
+            "deployment__provider", "deployment__credential__provider"
+        )
+        targets = list(rows)
+        if why := why_none(targets):
+            messages.warning(request, f"Requests for {form.instance} get 503 for now: {why}.")
+        for text in notices.about([each.deployment for each in targets]):
+            messages.warning(request, text)
+
+    def next_step(self, request: HttpRequest, obj: Alias) -> SafeString:
+        return format_html(
+            "Next: let clients use it, where they may not use all models. {}",
+            page_link("accounts_client_changelist", "Clients"),
+        )
 
     @display(
         description="strategy",

@@ -14,6 +14,7 @@ from unfold.admin import ModelAdmin
 
 from apps.configuration.admin import VersionedAdmin
 from apps.providers import services
+from apps.providers.admin.provider_form import why_forbidden
 from apps.providers.models import Credential, Deployment
 
 MOST_AT_ONCE = 10
@@ -80,5 +81,8 @@ class TestsConnection(VersionedAdmin):
 
     def _tell(self, request: HttpRequest, row: Credential | Deployment) -> None:
         result = services.test_connection(row)
+        text = result.message
+        if result.is_forbidden and (why := why_forbidden(row.provider.base_url)):
+            text = f"{why} Nothing was sent."
         level = messages.SUCCESS if result.is_ok else messages.ERROR
-        messages.add_message(request, level, f"{row}: {result.message}")
+        messages.add_message(request, level, f"{row}: {text}")

@@ -2,22 +2,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 
+from apps.providers import services
 from apps.providers.admin.activation import Activation
 from apps.providers.admin.connection import TestsConnection
+from apps.providers.admin.next_step import SaysNext, page_link
 from apps.providers.admin.secret_form import CredentialForm, state_of
 from apps.providers.models import Credential
 
 
 @admin.register(Credential)
-class CredentialAdmin(Activation, TestsConnection):
+class CredentialAdmin(Activation, SaysNext, TestsConnection):
     """Secrets of providers. What is stored is told by its kind, never shown."""
 
     form = CredentialForm
+    ordering = ("provider__name", "name")  # rows that are counted with lose the model's own
     list_display = ("name", "provider", "kept", "deployment_count", "is_active")
     list_filter = ("provider", "is_active")
     list_select_related = ("provider",)
@@ -41,6 +46,17 @@ class CredentialAdmin(Activation, TestsConnection):
         self, request: HttpRequest, obj: Credential, form: CredentialForm, change: bool
     ) -> None:
         form.store()
+        if problem := services.secret_problem(obj):
+            messages.warning(request, f"Deployments with {obj} get no requests: {problem}.")
+
+    def next_step(self, request: HttpRequest, obj: Credential) -> SafeString:
+        add = page_link(
+            "providers_deployment_add",
+            "Add a deployment",
+            provider=obj.provider_id,
+            credential=obj.pk,
+        )
+        return format_html("Next: say which models to use with it. {}", add)
 
     @display(
         description="secret",

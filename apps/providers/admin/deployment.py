@@ -4,13 +4,18 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 
+from apps.providers import notices, services
 from apps.providers.admin.activation import Activation
 from apps.providers.admin.connection import TestsConnection
+from apps.providers.admin.next_step import SaysNext, page_link
+from apps.providers.admin.usable import state_of
 from apps.providers.models import Deployment
 
 
@@ -46,13 +51,14 @@ class DeploymentForm(forms.ModelForm):
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(Activation, TestsConnection):
+class DeploymentAdmin(Activation, SaysNext, TestsConnection):
     """Models at providers, which aliases send requests to."""
 
     form = DeploymentForm
+    ordering = ("name",)  # rows that are counted with lose the model's own
     list_display = ("name", "provider", "model", "credential_name", "used_by", "state")
     list_filter = ("provider", "is_active")
-    list_select_related = ("provider", "credential")
+    list_select_related = ("provider", "credential__provider")
     search_fields = ("name", "model", "provider__name")
     autocomplete_fields = ("provider",)
     actions = ("test_connection", "activate", "deactivate")
@@ -84,13 +90,41 @@ class DeploymentAdmin(Activation, TestsConnection):
     )
     def state(self, deployment: Deployment) -> tuple[str, str]:
         """Whether a gateway would use it, and if not, what is in the way."""
-        credential = deployment.credential
-        if not deployment.is_active:
-            return "off", "inactive"
-        if not deployment.provider.is_active:
-            return "off", "provider inactive"
-        if credential is not None and not credential.is_active:
-            return "off", "credential inactive"
-        if credential is not None and not credential.secret:
-            return "blocked", "secret missing"
-        return "ready", "active"
+        return state_of(deployment)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        context = dict(extra_context or {})
+        row = self.get_object(request, object_id) if object_id else None
+        if row is not None and request.method == "GET":
+            context |= self._about(request, row)
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def _about(self, request: HttpRequest, row: Deployment) -> dict[str, Any]:
+        kind, text = state_of(row)
+        about: dict[str, Any] = {"next_links": []}
+        if kind == "blocked":
+            about["obstacle"] = f"Gateways do not use it: {text}."
+        if request.user.has_perm("providers.add_alias"):
+            about["next_links"] = [_add_alias(row)]
+        return about
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        row: Deployment = form.instance
+        if row.credential is not None and (problem := services.secret_problem(row.credential)):
+            messages.warning(request, f"Gateways do not use {row} yet: secret missing: {problem}.")
+        for text in notices.about([row]):
+            messages.warning(request, text)
+
+    def next_step(self, request: HttpRequest, obj: Deployment) -> SafeString:
+        return format_html("Next: give it a name that clients ask for. {}", _add_alias(obj))
+
+
+def _add_alias(row: Deployment) -> str | SafeString:
+    return page_link("providers_alias_add", "Add an alias", name=row.model, deployment=row.pk)

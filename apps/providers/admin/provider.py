@@ -5,12 +5,15 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from apps.providers import services
 from apps.providers.admin.activation import Activation
-from apps.providers.admin.provider_form import ProviderForm, private_warning
+from apps.providers.admin.next_step import SaysNext, page_link
+from apps.providers.admin.provider_form import WITHOUT_URL, ProviderForm, private_warning
 from apps.providers.admin.secret_form import CredentialForm, state_of
 from apps.providers.models import Credential, Deployment, Provider
 from chatvault.lib.errors import UpstreamForbidden
@@ -48,11 +51,13 @@ class DeploymentInline(TabularInline):
 
 
 @admin.register(Provider)
-class ProviderAdmin(Activation):
+class ProviderAdmin(Activation, SaysNext):
     """Where requests go: an API of one family at one address, with its secrets."""
 
     form = ProviderForm
     inlines = (CredentialInline, DeploymentInline)
+    change_form_outer_before_template = "providers/before_form.html"
+    ordering = ("name",)  # rows that are counted with lose the model's own
     list_display = ("name", "family", "address", "secrets", "deployment_count", "is_active")
     list_filter = ("family", "is_active")
     search_fields = ("name", "base_url")
@@ -101,7 +106,28 @@ class ProviderAdmin(Activation):
         except UpstreamForbidden as forbidden:
             warning = forbidden.message
         if warning:
-            messages.warning(request, f"Requests to {provider.name} fail as yet: {warning}")
+            messages.warning(request, f"Requests to {provider.name} fail for now: {warning}")
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        context = dict(extra_context or {})
+        if _is_id(object_id) and request.user.has_perm("providers.add_deployment"):
+            context["next_links"] = [_add_deployment(object_id)]
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def next_step(self, request: HttpRequest, obj: Provider) -> str | SafeString:
+        if obj.family not in WITHOUT_URL and not obj.credentials.exists():
+            return format_html(
+                "Next: add a credential, unless it needs none, then a deployment. {} {}",
+                page_link("providers_credential_add", "Add a credential", provider=obj.pk),
+                _add_deployment(obj.pk),
+            )
+        return format_html("Next: say which of its models to use. {}", _add_deployment(obj.pk))
 
     @admin.display(description="base URL", ordering="base_url")
     def address(self, provider: Provider) -> str:
@@ -120,3 +146,11 @@ class ProviderAdmin(Activation):
     @admin.display(description="deployments", ordering="deployment_total")
     def deployment_count(self, provider: Any) -> int:
         return provider.deployment_total
+
+
+def _add_deployment(provider_id: object) -> str | SafeString:
+    return page_link("providers_deployment_add", "Add a deployment", provider=provider_id)
+
+
+def _is_id(text: str | None) -> bool:
+    return text is not None and text.isascii() and text.isdigit()

@@ -153,6 +153,17 @@ def private_warning(base_url: str) -> str:
     return ""
 
 
+def why_forbidden(base_url: str) -> str:
+    """The same of an address that the gateway did refuse, such as a public name of a private
+    address; empty for a URL that names none."""
+    try:
+        known = private_warning(base_url)
+        target = parse_target(base_url)
+    except UpstreamForbidden:
+        return ""
+    return known or f"{target.host} has a private or reserved address. {_allowed_by(target)}"
+
+
 def _allowed_by(target: Target) -> str:
     host = f"[{target.host}]" if ":" in target.host else target.host
     return (

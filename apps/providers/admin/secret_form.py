@@ -21,8 +21,8 @@ _EXPLAINED = (
 
 def state_of(credential: Credential) -> tuple[str, str]:
     """How the secret is kept, as a kind for a label and a text without the secret."""
-    if not credential.secret:
-        return "missing", "missing: enter it"
+    if problem := services.secret_problem(credential):
+        return "missing", f"missing: {problem}"
     if is_sealed(credential.secret):
         return "sealed", "encrypted"
     return "reference", credential.secret
