@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -19,6 +19,11 @@ from unfold.decorators import action
 from apps.configuration import documents, restoring, revisions
 from apps.configuration.diff import diff
 from apps.configuration.models import Revision
+
+_OTHERS: Final = {
+    Revision.Source.DOCUMENT: "configuration document",
+    Revision.Source.FIRST_RUN: "first run",
+}
 
 
 class VersionedAdmin(ModelAdmin):
@@ -94,7 +99,7 @@ def _remember(request: HttpRequest, sentence: str) -> None:
 class RevisionAdmin(ModelAdmin):
     """Revisions are made by changes and never edited; one can be gone back to."""
 
-    list_display = ("version", "created_at", "author", "source", "comment")
+    list_display = ("version", "created_at", "by", "comment")
     list_display_links = ("version",)
     list_filter = ("source", "created_at")
     list_select_related = ("author",)
@@ -106,6 +111,13 @@ class RevisionAdmin(ModelAdmin):
     @admin.display(description="revision", ordering="id")
     def version(self, revision: Revision) -> str:
         return str(revision.pk)
+
+    @admin.display(description="author", ordering="author__username")
+    def by(self, revision: Revision) -> str:
+        """The person, or what else changes configurations."""
+        if revision.author is not None:
+            return str(revision.author)
+        return _OTHERS.get(revision.source, revision.get_source_display())
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -155,11 +155,19 @@ class Usd(Field):
                 f"{text[:1].upper()}{text[1:]}.", 'Write USD as quoted text, like "0.15".'
             ) from None
         if nano < self.least:
-            raise Wrong("The amount is too small.", "Write one that is not negative or zero.")
+            raise Wrong("The amount is too small.", _at_least(self.least))
         return nano
 
     def write(self, value: Any) -> Any:
         return None if value is None else plain(usd_from_nano(value))
+
+
+def _at_least(nano: int) -> str:
+    return (
+        f"Write {plain(usd_from_nano(nano))} or more."
+        if nano
+        else "Write one that is not negative."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

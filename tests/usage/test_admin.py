@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import strip_tags
 
 from apps.usage.figures import milliseconds, short_count
 from apps.usage.models import JournalCursor, RequestLog
@@ -219,3 +220,27 @@ def test_durations_are_said_with_their_unit(value, text):
 )
 def test_counts_are_said_shortly(value, text):
     assert short_count(value) == text
+
+
+def test_lists_tell_times_to_the_second_with_their_zone(browser):
+    at = datetime(2026, 11, 23, 16, 19, 5, tzinfo=UTC)
+    make_request(started_at=at)
+    assert "2026-11-23 16:19:05 UTC" in browser.get(LIST).content.decode()
+    cursor = JournalCursor.objects.create(segment="a-1-1.cvj")
+    JournalCursor.objects.filter(pk=cursor.pk).update(updated_at=at)
+    html = browser.get(reverse("admin:usage_journalcursor_changelist")).content.decode()
+    assert "2026-11-23 16:19:05 UTC" in html
+    assert "p.m." not in html
+
+
+def test_the_menus_journal_opens_the_journal(browser):
+    html = browser.get(reverse("admin:usage_journalcursor_changelist")).content.decode()
+    assert "cursor" not in strip_tags(html).lower()
+
+
+def test_an_empty_list_says_so_in_english(browser):
+    html = browser.get(LIST).content.decode()
+    assert "There are no rows yet." in html
+    assert "yielded" not in html
+    make_request()
+    assert "No row fits the search and the filters." in browser.get(f"{LIST}?q=zz").content.decode()

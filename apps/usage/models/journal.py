@@ -15,6 +15,8 @@ class JournalCursor(models.Model):
 
     class Meta:
         ordering = ["-updated_at"]
+        verbose_name = "journal segment"
+        verbose_name_plural = "journal"
 
     def __str__(self) -> str:
         return self.segment
