@@ -104,7 +104,6 @@ async def answer(
         if plane is not None and not isinstance(error, UpstreamError):
             plane.metrics.refused(error.public_code)
             plane.refusals.note(request, error, plane.keys)
-            plane.refusals.note(request, error, plane.keys)
         if outlet.is_started:  # a stream whose books could not be closed is not a finished answer
             await outlet.end(error_event(error))
         else:

@@ -14,7 +14,6 @@ from apps.gateway.breaker import Breaker, RetryBudget
 from apps.gateway.contracts import Candidate, Identity, Offer
 from apps.gateway.metrics import Metrics
 from apps.gateway.refusals import Refusals
-from apps.gateway.refusals import Refusals
 from apps.gateway.snapshot.model import Deployment, Snapshot
 from apps.providers.adapters.contract import Endpoint
 from apps.providers.upstream import Deadlines, UpstreamPool
@@ -162,7 +161,6 @@ class DataPlane:
         self.journal = journal
         self.pool = pool
         self.metrics = metrics or Metrics()
-        self.refusals = Refusals()
         self.refusals = Refusals()
         self.dice = dice or random.Random()  # noqa: S311 – it spreads load, it keeps no secret
         self.breaker = Breaker()

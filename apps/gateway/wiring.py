@@ -29,7 +29,6 @@ from apps.providers.errors import SecretRefused, SecretUnavailable
 from apps.providers.secrets import Vault, credential_context
 from apps.providers.upstream import Caps, UpstreamPool
 from apps.usage import refused
-from apps.usage import refused
 from apps.usage.journal import Journal
 from apps.usage.restore import Pending, costs_of, restore_budgets
 from chatvault.lib.http_guard import AddressGuard
@@ -152,7 +151,6 @@ class Wiring:
         self._plane = plane
         held.register(held_source(self._limits))
         refused.register(plane.refusals.report)
-        refused.register(plane.refusals.report)
         self._tasks = [
             asyncio.create_task(follower.run()),
             asyncio.create_task(_keep_leases(plane)),
@@ -162,7 +160,6 @@ class Wiring:
 
     async def stop(self) -> None:
         held.register(None)
-        refused.register(None)
         refused.register(None)
         for task in self._tasks:
             task.cancel()
