@@ -7,39 +7,25 @@ import hashlib
 import math
 import struct
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
+from apps.providers.adapters.chat_request import (
+    output_limit,
+    stop_sequences,
+    wanted_schema,
+    wants_any_json,
+)
 from apps.providers.adapters.contract import Call
 from apps.providers.adapters.demo import words
+from apps.providers.adapters.demo.reading import Request, forced_tool, inputs_of
 from apps.providers.adapters.demo.schema import example_of
 from chatvault.lib import clock
-from chatvault.lib.errors import InvalidField
 
 _DIMENSIONS = 256
-_MAX_DIMENSIONS = 4096
 _MAX_QUOTE = 200
-_MAX_CHOICES = 128
 _encode = msgspec.json.encode
-
-Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
-
-
-class Request(msgspec.Struct):
-    """The members that the demo model honours; it ignores all others."""
-
-    messages: list[dict[str, Any]] = []
-    prompt: str | list[Any] = ""
-    input: str | list[Any] = ""
-    n: Annotated[int, msgspec.Meta(ge=1, le=_MAX_CHOICES)] | None = None
-    max_tokens: Positive | None = None
-    max_completion_tokens: Positive | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: Any = None
-    response_format: dict[str, Any] | None = None
-    dimensions: Annotated[int, msgspec.Meta(ge=1, le=_MAX_DIMENSIONS)] | None = None
-    encoding_format: str | None = None
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -52,23 +38,6 @@ class Reply(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         return "".join(self.pieces)
-
-
-_decode = msgspec.json.Decoder(Request).decode
-
-
-def read_request(call: Call) -> Request:
-    """Raises InvalidField as a provider would."""
-    try:
-        request = _decode(call.body)
-    except msgspec.DecodeError as error:
-        where = str(error).rpartition("`$.")[2].rstrip("`") if "`$." in str(error) else None
-        raise InvalidField(str(error).partition(" - at ")[0], param=where) from None
-    if call.operation == "chat" and not request.messages:
-        raise InvalidField("It must hold at least one message.", param="messages")
-    if call.operation == "embeddings" and not request.input:
-        raise InvalidField("It must not be empty.", param="input")
-    return request
 
 
 def whole(call: Call, model: str, request: Request) -> bytes:
@@ -151,7 +120,7 @@ def _usage(call: Call, request: Request, replies: list[Reply]) -> dict[str, int]
     if call.operation == "chat":
         asked = words.count_messages(request.messages)
     else:
-        asked = sum(map(_input_tokens, _inputs(request.prompt)))
+        asked = sum(map(_input_tokens, inputs_of(request.prompt)))
     told = sum(len(reply.pieces) for reply in replies)
     return {
         "prompt_tokens": asked,
@@ -161,72 +130,55 @@ def _usage(call: Call, request: Request, replies: list[Reply]) -> dict[str, int]
 
 
 def _replies(call: Call, request: Request) -> list[Reply]:
-    tool = _forced_tool(request) if call.operation == "chat" else None
-    if tool is not None:
-        arguments = example_of(tool.get("parameters"))
-        text = _encode(arguments if isinstance(arguments, dict) else {}).decode()
-    else:
-        text = _text(call, request)
-    asked = (call.max_output_tokens, request.max_completion_tokens, request.max_tokens)
-    cap = next((limit for limit in asked if limit is not None), None)
+    tool = forced_tool(request) if call.operation == "chat" else None
+    text = _text(call, request) if tool is None else _encode(_arguments(tool.parameters)).decode()
+    cap = output_limit(call, request)
     replies = []
     for index in range(request.n or 1):
         said = text if index == 0 or tool or request.response_format else f"{index + 1}: {text}"
-        pieces = words.pieces_of(said)
+        pieces = words.pieces_of(said if tool else _until_stop(said, stop_sequences(request)))
         is_cut = cap is not None and len(pieces) > cap
         finish = "length" if is_cut else "tool_calls" if tool is not None else "stop"
-        name = str(tool.get("name")) if tool is not None else None
-        replies.append(Reply(pieces[:cap], finish, name))
+        replies.append(Reply(pieces[:cap], finish, tool.name if tool is not None else None))
     return replies
 
 
-def _forced_tool(request: Request) -> dict[str, Any] | None:
-    """The function that the client insists on, if it does."""
-    found = [tool.get("function") for tool in request.tools or []]
-    functions = [function for function in found if isinstance(function, dict)]
-    choice = request.tool_choice
-    if choice == "required":
-        return functions[0] if functions else None
-    if not isinstance(choice, dict) or not isinstance(choice.get("function"), dict):
-        return None
-    wanted = choice["function"].get("name")
-    for function in functions:
-        if function.get("name") == wanted:
-            return function
-    raise InvalidField("It names a tool that is not in `tools`.", param="tool_choice")
+def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
+    arguments = example_of(parameters)
+    return arguments if isinstance(arguments, dict) else {}
+
+
+def _until_stop(text: str, stops: list[str]) -> str:
+    """Up to the first of the client's stop sequences, which is not told."""
+    found = [at for at in (text.find(stop) for stop in stops if stop) if at >= 0]
+    return text[: min(found)] if found else text
 
 
 def _text(call: Call, request: Request) -> str:
-    wanted = request.response_format or {}
-    if wanted.get("type") == "json_schema" and isinstance(wanted.get("json_schema"), dict):
-        return _encode(example_of(wanted["json_schema"].get("schema"))).decode()
+    if (schema := wanted_schema(request)) is not None:
+        return _encode(example_of(schema)).decode()
     said = _last_words(call, request)
     quote = said if len(said) <= _MAX_QUOTE else said[: _MAX_QUOTE - 1] + "…"
-    if wanted.get("type") == "json_object":
+    if wants_any_json(request):
         return _encode({"demo": True, "you_said": quote}).decode()
     return (
         f"This is the demo model of ChatVault. You said: “{quote}” "
-        f"({words.count(said)} tokens). To hear from a real model, add a provider in the admin."
+        f"({_tokens(words.count(said))}). To hear from a real model, add a provider in the admin."
     )
+
+
+def _tokens(count: int) -> str:
+    return "1 token" if count == 1 else f"{count} tokens"
 
 
 def _last_words(call: Call, request: Request) -> str:
     if call.operation != "chat":
-        first = _inputs(request.prompt)[0]
-        return first if isinstance(first, str) else f"{len(first)} tokens"
+        first = inputs_of(request.prompt)[0]
+        return first if isinstance(first, str) else _tokens(len(first))
     for message in reversed(request.messages):
         if message.get("role") == "user":
             return words.text_of(message.get("content"))
     return ""
-
-
-def _inputs(value: str | list[Any]) -> list[Any]:
-    """A list of texts or token lists, however the client wrote it."""
-    if isinstance(value, str):
-        return [value]
-    if value and all(isinstance(item, int) for item in value):
-        return [value]
-    return value or [""]
 
 
 def _input_tokens(item: Any) -> int:
@@ -234,13 +186,11 @@ def _input_tokens(item: Any) -> int:
 
 
 def _embeddings(model: str, request: Request) -> bytes:
-    inputs = _inputs(request.input)
+    inputs = inputs_of(request.input)
     size = request.dimensions or _DIMENSIONS
     tokens = 0
     data = []
     for index, item in enumerate(inputs):
-        if not isinstance(item, str | list):
-            raise InvalidField("It must be text or tokens.", param=f"input[{index}]")
         tokens += _input_tokens(item)
         vector = unit_vector(_encode(item), size)
         told: Any = vector

@@ -19,6 +19,7 @@ from apps.providers.adapters.contract import (
     UpstreamRequest,
 )
 from apps.providers.adapters.demo import answers
+from apps.providers.adapters.demo.reading import read_request
 from apps.providers.adapters.openai.stream import PassThrough
 from chatvault.lib.errors import BadRequest
 
@@ -50,7 +51,7 @@ def perform(
 async def _perform(call: Call, endpoint: Endpoint) -> AsyncIterator[UpstreamAnswer]:
     delay_s = delay_of(endpoint.model)
     try:
-        request = answers.read_request(call)
+        request = read_request(call)
         chunks = answers.stream_chunks(call, endpoint.model, request) if call.stream else None
         body = b"" if call.stream else answers.whole(call, endpoint.model, request)
     except BadRequest as refusal:

@@ -19,13 +19,18 @@ def count(text: str) -> int:
 
 
 def text_of(content: Any) -> str:
-    """The text of a message's content, whether a string or a list of parts."""
+    """The text of a message's content, whether a string or a list of parts; other parts, such as
+    pictures, are `[image_url]`."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
-        return "\n".join(part for part in parts if isinstance(part, str))
+        return "\n".join(_part(part) for part in content if isinstance(part, dict))
     return ""
+
+
+def _part(part: dict[str, Any]) -> str:
+    text = part.get("text")
+    return text if isinstance(text, str) else f"[{part.get('type')}]"
 
 
 def count_messages(messages: list[dict[str, Any]]) -> int:

@@ -189,6 +189,111 @@ async def test_bad_input_is_refused_as_a_provider_would(body, operation, param):
     assert (error.http_status, error.param) == (400, param)
 
 
+def image(url):
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def user(content):
+    return {"messages": [{"role": "user", "content": content}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"content": "x"}]}, "messages[0].role"),
+        (user(7), "messages[0].content"),
+        (user(None), "messages[0].content"),
+        (user(["x"]), "messages[0].content[0]"),
+        (user([{"type": "text", "text": 7}]), "messages[0].content[0].text"),
+        (user([{"type": "dance"}]), "messages[0].content[0].type"),
+        (user([image("ftp://x/y.png")]), "messages[0].content[0].image_url.url"),
+        ({"messages": [{"role": "assistant"}]}, "messages[0].content"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
+        (says("x", temperature="hot"), "temperature"),
+        (says("x", temperature=2.5), "temperature"),
+        (says("x", top_p=-1), "top_p"),
+        (says("x", top_p=[]), "top_p"),
+        (says("x", n="2"), "n"),
+        (says("x", n=129), "n"),
+        (says("x", max_tokens="many"), "max_tokens"),
+        (says("x", max_completion_tokens=0), "max_completion_tokens"),
+        (says("x", stop=7), "stop"),
+        (says("x", stop=["a", "b", "c", "d", "e"]), "stop"),
+        (says("x", tools="weather"), "tools"),
+        (says("x", tools=[{"type": "function"}]), "tools[0].function"),
+        (says("x", tools=[TOOL, {"function": {"name": ""}}]), "tools[1].function.name"),
+        (says("x", tools=[TOOL], tool_choice="sometimes"), "tool_choice"),
+        (says("x", tools=[TOOL], tool_choice=7), "tool_choice"),
+        (says("x", tool_choice="required"), "tool_choice"),
+        (says("x", response_format={"type": "xml"}), "response_format.type"),
+    ],
+)
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_wrong_types_and_values_are_refused_with_their_path(body, param, is_stream):
+    the_call = call(body, stream=is_stream)
+    async with DEMO.perform(the_call, Endpoint("demo", "demo:", "demo"), None) as upstream:
+        error = json.loads(await upstream.read())["error"]
+    assert (upstream.status, error["param"]) == (400, param)
+    assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_value")
+
+
+@pytest.mark.parametrize("prompt", [["a", 1], [{"a": 1}]])
+async def test_a_prompt_is_text_or_tokens(prompt):
+    error = await ask({"prompt": prompt}, operation="completions")
+    assert error.http_status == 400
+    assert error.param.startswith("prompt[")
+
+
+@pytest.mark.parametrize("choice", ["none", "auto", None])
+async def test_a_tool_that_is_not_forced_is_not_called(choice):
+    answer = await ask(says("rain?", tools=[TOOL], tool_choice=choice))
+    told = ChatCompletion.model_validate_json(answer.body)
+    assert told.choices[0].message.tool_calls is None
+    assert told.choices[0].finish_reason == "stop"
+
+
+async def test_every_choice_calls_the_forced_tool():
+    answer = await ask(says("rain?", n=3, tools=[TOOL], tool_choice="required"))
+    told = ChatCompletion.model_validate_json(answer.body)
+    assert [choice.index for choice in told.choices] == [0, 1, 2]
+    made = [choice.message.tool_calls[0] for choice in told.choices]
+    assert {call.function.arguments for call in made} == {'{"city":"demo","days":2}'}
+    assert len({call.id for call in made}) == 3
+
+
+async def test_a_conversation_with_tools_and_pictures_is_taken():
+    asked = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    question = [
+        {"type": "text", "text": "What is it?"},
+        image("data:image/png;base64,iVBORw0KGgo="),
+    ]
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "rain?"},
+        {"role": "assistant", "content": None, "tool_calls": [asked]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "none"},
+        {"role": "user", "content": question},
+    ]
+    answer = await ask({"messages": messages, "temperature": 0.5, "tools": [TOOL]})
+    told = ChatCompletion.model_validate_json(answer.body)
+    assert "“What is it?\n[image_url]”" in told.choices[0].message.content
+
+
+@pytest.mark.parametrize("stop", [" You said", ["never", " You said"]])
+async def test_the_answer_ends_before_a_stop_sequence(stop):
+    answer = await ask(says("x", stop=stop))
+    told = ChatCompletion.model_validate_json(answer.body)
+    assert told.choices[0].message.content == "This is the demo model of ChatVault."
+    assert told.choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize(("text", "count"), [("hi", "(1 token)"), ("hi you", "(2 tokens)")])
+async def test_tokens_are_counted_in_plain_english(text, count):
+    told = ChatCompletion.model_validate_json((await ask(says(text))).body)
+    assert count in told.choices[0].message.content
+
+
 async def test_an_unknown_forced_tool_is_refused():
     choice = {"type": "function", "function": {"name": "nobody"}}
     error = await ask(says("x", tools=[TOOL], tool_choice=choice))
