@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import transaction
 
 from apps.configuration import loading, reading, registry, revisions
 from apps.configuration.exporting import export
+from apps.configuration.gaps import find_gaps
 from apps.configuration.locks import hold_writer
 from apps.configuration.problems import DocumentRefused, Problem
 from apps.configuration.work import Applied, Work
@@ -45,7 +47,8 @@ def apply(
 
     `source` is a Revision.Source. `keep` names collections (`clients.keys`) that are not pruned;
     `may_wipe` lets providers move to another origin without their secrets. Raises
-    DocumentRefused with every problem; then nothing was changed.
+    DocumentRefused with every problem; then nothing was changed. What the whole configuration
+    then lacks to serve is in the notes.
     """
     work = Work(actor=actor, prune=prune, keep=keep, may_wipe=may_wipe)
     with transaction.atomic():
@@ -53,6 +56,7 @@ def apply(
         _write(document, work)
         revision = revisions.record(source=source, actor=actor, comment=comment)
         work.applied.revision = revision.pk
+        _note_gaps(revision.document, work)
     return work.applied
 
 
@@ -69,6 +73,7 @@ def plan(
     try:
         with transaction.atomic():
             _write(document, work)
+            _note_gaps(export(), work)
             raise _CheckedOnly
     except _CheckedOnly:
         return work.applied, []
@@ -86,6 +91,10 @@ def _write(document: dict[str, Any] | str, work: Work) -> None:
             section.apply(items.get(section.name, []), None, "", work, is_given=is_given)
     _stop_on_problems(work)
     work.remove_now()
+
+
+def _note_gaps(whole: dict[str, Any], work: Work) -> None:
+    work.applied.notes += map(str, find_gaps(whole, home=settings.CHATVAULT.home))
 
 
 def _stop_on_problems(work: Work) -> None:

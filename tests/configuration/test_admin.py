@@ -172,9 +172,11 @@ def test_a_credential_that_is_gone_comes_back_without_its_secret():
     apply({"version": 1}, prune=True)
     applied = restoring.restore(revision=first, actor=None)
     assert Credential.objects.get().secret == ""
-    assert applied.notes == [
+    assert applied.notes[0] == (
         f"The secret of {world.provider.name} / {world.credential.name} is gone: enter it again."
-    ]
+    )
+    (lacking,) = applied.notes[1:]
+    assert lacking.startswith(f"deployments[{world.deployment.name}].credential: ")
 
 
 def test_nobody_edits_revisions(browser, rows):

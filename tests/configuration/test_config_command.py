@@ -13,7 +13,7 @@ from apps.accounts.keys import find_key_record, pepper
 from apps.billing.models import PricingTier
 from apps.configuration import announce, documents
 from apps.configuration.models import Revision
-from tests.configuration.conftest import EXAMPLE, apply
+from tests.configuration.conftest import CANARY, EXAMPLE, apply
 from tests.factories import make_client, make_document, make_key, make_team, make_user
 
 pytestmark = pytest.mark.django_db
@@ -86,6 +86,44 @@ def test_the_command_refuses_with_every_problem(tmp_path, rows, verb):
         call_command("config", verb, str(path), stderr=err)
     assert "teams[0].nam: There is no such field. Did you mean name?" in err.getvalue()
     assert rows() == before
+
+
+def test_the_command_speaks_of_one_problem(tmp_path):
+    path = tmp_path / "document.yaml"
+    path.write_text(yaml.safe_dump(make_document(colour=1)))
+    with pytest.raises(CommandError, match=r"^The document has 1 problem; nothing was changed\.$"):
+        call_command("config", "check", str(path), stderr=StringIO())
+
+
+@pytest.mark.parametrize("verb", ["check", "apply"])
+def test_the_command_notes_what_would_not_work_yet(tmp_path, monkeypatch, verb):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    path = tmp_path / "document.yaml"
+    path.write_text(yaml.safe_dump(make_document()))
+    out = StringIO()
+    call_command("config", verb, str(path), stdout=out)
+    lines = out.getvalue().splitlines()
+    assert [line for line in lines if line.startswith("note: ")] == [
+        "note: providers[openai].credentials[main].secret: OPENAI_API_KEY is not set. "
+        "Set it where ChatVault runs and restart.",
+        "note: deployments[gpt-4o-mini@openai].credential: The credential main of openai has a "
+        "secret that cannot be had here: requests fail. Mend the credential, or name another one.",
+    ]
+    if verb == "check":
+        assert lines[-1] == "It can be applied, with 2 notes; nothing was changed."
+    else:
+        assert Revision.objects.count() == 1
+
+
+def test_the_command_says_when_nothing_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    path = tmp_path / "document.yaml"
+    path.write_text(yaml.safe_dump(make_document()))
+    out = StringIO()
+    call_command("config", "check", str(path), stdout=out)
+    assert out.getvalue().endswith("\nNothing is wrong; nothing was changed.\n")
+    assert "note:" not in out.getvalue()
+    assert CANARY not in out.getvalue()
 
 
 def test_the_command_says_why_a_file_cannot_be_read(tmp_path):

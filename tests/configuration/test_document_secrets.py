@@ -135,10 +135,16 @@ def test_a_provider_that_may_leave_its_secret_behind_loses_it():
     applied = apply(exported, may_wipe=True)
     world.credential.refresh_from_db()
     assert world.credential.secret == ""
-    assert applied.notes == [
+    assert applied.notes[0] == (
         f"The secret of {world.provider.name} / {world.credential.name} was removed: "
         "enter it again."
-    ]
+    )
+    (lacking,) = applied.notes[1:]
+    assert lacking == (
+        f"deployments[{world.deployment.name}].credential: The credential "
+        f"{world.credential.name} of {world.provider.name} has no secret: requests fail. "
+        "Mend the credential, or name another one."
+    )
 
 
 def test_another_path_at_the_same_origin_keeps_the_secret():

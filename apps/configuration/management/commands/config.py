@@ -9,12 +9,14 @@ import yaml
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.configuration import documents, loading
+from apps.configuration.database import Unprepared, require_prepared
 from apps.configuration.models import Revision
 from apps.configuration.problems import DocumentRefused, Problem
 
 
 class Command(BaseCommand):
     help = "Apply, check or export the configuration as a document."
+    requires_system_checks = ()  # after the question whether there is a database
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
@@ -32,6 +34,12 @@ class Command(BaseCommand):
         verbs.add_parser("export", help="write the present configuration; it holds no secrets")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            require_prepared()
+        except Unprepared as unprepared:
+            raise CommandError(str(unprepared)) from None
+        if not options.get("skip_checks"):
+            self.check()
         if options["verb"] == "export":
             self.stdout.write(to_yaml(documents.export()), ending="")
             return
@@ -53,12 +61,14 @@ class Command(BaseCommand):
         if problems:
             self._refuse(problems)
         self._tell_lists(planned)
-        self.stdout.write("Nothing is wrong; nothing was changed.")
+        if planned.notes:
+            count = _counted(len(planned.notes), "note")
+            self.stdout.write(f"It can be applied, with {count}; nothing was changed.")
+        else:
+            self.stdout.write("Nothing is wrong; nothing was changed.")
 
     def _tell(self, applied: documents.Applied) -> None:
         self._tell_lists(applied)
-        for note in applied.notes:
-            self.stdout.write(f"note: {note}")
         for made in applied.issued_keys:
             self.stdout.write(f"key {made.client} / {made.name}: {made.secret.reveal()}")
         if applied.issued_keys:
@@ -77,11 +87,14 @@ class Command(BaseCommand):
         ):
             for label in labels:
                 self.stdout.write(f"{sign} {label}")
+        for note in applied.notes:
+            self.stdout.write(f"note: {note}")
 
     def _refuse(self, problems: list[Problem]) -> None:
         for problem in problems:
             self.stderr.write(str(problem))
-        raise CommandError(f"The document has {len(problems)} problems; nothing was changed.")
+        count = _counted(len(problems), "problem")
+        raise CommandError(f"The document has {count}; nothing was changed.")
 
 
 def to_yaml(document: dict[str, Any]) -> str:
@@ -90,6 +103,10 @@ def to_yaml(document: dict[str, Any]) -> str:
         document, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1000
     )
     return text
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _read(name: str) -> str:
