@@ -20,7 +20,7 @@ from apps.configuration import documents, restoring, revisions
 from apps.configuration.diff import diff
 from apps.configuration.models import Revision
 
-_OTHERS: Final = {
+_OTHERS: Final[dict[str, str]] = {
     Revision.Source.DOCUMENT: "configuration document",
     Revision.Source.FIRST_RUN: "first run",
 }
