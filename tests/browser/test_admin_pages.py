@@ -9,10 +9,13 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from apps.configuration import revisions
+from apps.usage import refused
 from apps.usage.models import JournalCursor
+from apps.usage.refused import Refusal, Report
+from chatvault.lib import clock
 from tests.browser.conftest import PASSWORD
 from tests.browser.world import make_traffic
-from tests.factories import make_client
+from tests.factories import make_client, make_key
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -108,3 +111,35 @@ def test_the_log_is_filtered_searched_and_read(admin_page: Page, shoot: Any):
     expect(admin_page.locator("body")).to_contain_text(str(newest.request_id))
     expect(admin_page.locator("body")).to_contain_text("By price version")
     shoot(admin_page, "request")
+
+
+def test_refusals_have_a_page_and_a_card(admin_page: Page, shoot: Any):
+    make_traffic(20)
+    key = make_key(client=make_client(name="a-notebook-with-a-long-name"), name="laptop").key
+    now = clock.wall_s()
+    latest = tuple(
+        Refusal(now, key.client_id, key.pk, alias, status, code, message)
+        for alias, status, code, message in (
+            ("gpt-4o", 429, "rate_limit_exceeded", "The limit of 60 requests a minute is reached."),
+            ("<b>bold</b>", 404, "model_not_found", "The model '<b>bold</b>' does not exist."),
+        )
+    )
+    counts = {(one.client_id, one.code): 1 for one in latest} | {(0, "invalid_api_key"): 3}
+    refused.register(lambda: Report(since_s=now - 60, latest=latest, counts=counts))
+    try:
+        admin_page.goto("/admin/", wait_until="load")
+        shoot(admin_page, "home-refused")
+        for card in admin_page.locator(".cv-wide").all():
+            assert card.evaluate(
+                "it => it.getBoundingClientRect().right"
+                " <= it.parentElement.getBoundingClientRect().right - 15"
+            )
+        admin_page.locator("#refused a", has_text="5 in all").click()
+        expect(admin_page.locator("#refusals tbody tr")).to_have_count(2)
+        expect(admin_page.locator("#refusals")).to_contain_text("<b>bold</b>")
+        shoot(admin_page, "refusals")
+        admin_page.select_option("select[name=code]", "model_not_found")
+        admin_page.click("#refusals-filter button")
+        expect(admin_page.locator("#refusals tbody tr")).to_have_count(1)
+    finally:
+        refused.register(None)
