@@ -133,10 +133,12 @@ def test_refusals_have_a_page_and_a_card(admin_page: Page, shoot: Any):
             assert card.evaluate(
                 "it => it.getBoundingClientRect().right"
                 " <= it.parentElement.getBoundingClientRect().right - 15"
+                " && it.scrollWidth <= it.clientWidth"
             )
         admin_page.locator("#refused a", has_text="5 in all").click()
         expect(admin_page.locator("#refusals tbody tr")).to_have_count(2)
         expect(admin_page.locator("#refusals")).to_contain_text("<b>bold</b>")
+        expect(admin_page.locator("#main")).to_contain_text("Refusals")
         shoot(admin_page, "refusals")
         admin_page.select_option("select[name=code]", "model_not_found")
         admin_page.click("#refusals-filter button")

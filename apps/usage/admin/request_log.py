@@ -88,7 +88,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
         """What was refused is no row of any table, but part of the same story."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        context = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
+        context = self.admin_site.each_context(request) | {"media": self.media}
         return TemplateResponse(request, "usage/refusals.html", context | refusals_page(request))
 
     def change_view(
