@@ -273,3 +273,12 @@ def test_a_discount_of_more_than_all_is_refused_in_words(browser):
     answer = browser.post(reverse("admin:billing_pricingtier_add"), data)
     told = errors(answer)["markup_percent"]
     assert told == ["Ensure this value is greater than or equal to -100."]
+
+
+def test_a_new_price_names_the_next_step(browser):
+    book = make_price_book(name="list")
+    add(browser, book)
+    page = browser.get(reverse("admin:billing_price_changelist"))
+    told = [str(message) for message in page.context["messages"]]
+    assert any("clients whose tier has the book list pay this price" in text for text in told)
+    assert any(reverse("admin:accounts_client_changelist") in text for text in told)
