@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -18,7 +19,7 @@ from chatvault.lib.names import NAME_PATTERN
 
 
 @dataclass(frozen=True, kw_only=True)
-class Field:
+class Field(ABC):
     """One field of an item. `attr` is the model's attribute when it has another name; `default`
     is what an item has without the field, and is not written out."""
 
@@ -31,9 +32,9 @@ class Field:
     def attribute(self) -> str:
         return self.attr or self.name
 
+    @abstractmethod
     def read(self, value: Any) -> Any:
         """The model's value for a document's. Raises Wrong."""
-        raise Wrong(f"There is no way to read {self.name}.")  # pragma: no cover
 
     def write(self, value: Any) -> Any:
         """The document's value for a model's."""
