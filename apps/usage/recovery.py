@@ -59,19 +59,5 @@ def _was_refused(request: OpenRequest, start: AttemptStart) -> bool:
 
 
 def _prices(ids: set[int]) -> dict[int, Price]:
-    return {
-        row.pk: Price(
-            id=row.pk,
-            model=row.model,
-            input=row.input_nano,
-            output=row.output_nano,
-            cached_input=row.cached_input_nano,
-            cache_write=row.cache_write_nano,
-            cache_write_1h=row.cache_write_1h_nano,
-            reasoning=row.reasoning_nano,
-            audio_input=row.audio_input_nano,
-            audio_output=row.audio_output_nano,
-            per_request=row.per_request_nano,
-        )
-        for row in models.Price.objects.filter(pk__in=ids - {0})
-    }
+    rows = models.Price.objects.filter(pk__in=ids - {0})
+    return {row.pk: row.version() for row in rows}

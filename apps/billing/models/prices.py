@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from apps.billing import pricing
 from chatvault.lib.names import name_validator
 
 PER_MILLION = "nano-USD per 1,000,000 tokens"
@@ -85,6 +86,27 @@ class Price(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} in {self.book}"
+
+    def version(self) -> pricing.Price:
+        """The row as everything that bills takes it.
+
+        Bounds are cut to whole seconds, both the same way: no gap between neighbours.
+        """
+        return pricing.Price(
+            id=self.pk,
+            model=self.model,
+            input=self.input_nano,
+            output=self.output_nano,
+            cached_input=self.cached_input_nano,
+            cache_write=self.cache_write_nano,
+            cache_write_1h=self.cache_write_1h_nano,
+            reasoning=self.reasoning_nano,
+            audio_input=self.audio_input_nano,
+            audio_output=self.audio_output_nano,
+            per_request=self.per_request_nano,
+            valid_from_s=int(self.valid_from.timestamp()),
+            valid_to_s=int(self.valid_to.timestamp()) if self.valid_to else None,
+        )
 
 
 class PricingTier(models.Model):

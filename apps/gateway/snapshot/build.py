@@ -109,27 +109,8 @@ def _prices(now: datetime) -> dict[int, dict[str, tuple[Price, ...]]]:
     rows = billing.Price.objects.filter(Q(valid_to=None) | Q(valid_to__gt=now))
     for row in rows.order_by("-valid_from", "-pk"):
         of_model = books[row.book_id].get(row.model, ())
-        books[row.book_id][row.model] = (*of_model, _price(row))
+        books[row.book_id][row.model] = (*of_model, row.version())
     return dict(books)
-
-
-def _price(row: billing.Price) -> Price:
-    """Bounds are cut to whole seconds, both the same way: no gap between neighbours."""
-    return Price(
-        id=row.pk,
-        model=row.model,
-        input=row.input_nano,
-        output=row.output_nano,
-        cached_input=row.cached_input_nano,
-        cache_write=row.cache_write_nano,
-        cache_write_1h=row.cache_write_1h_nano,
-        reasoning=row.reasoning_nano,
-        audio_input=row.audio_input_nano,
-        audio_output=row.audio_output_nano,
-        per_request=row.per_request_nano,
-        valid_from_s=int(row.valid_from.timestamp()),
-        valid_to_s=int(row.valid_to.timestamp()) if row.valid_to else None,
-    )
 
 
 def _clients(limits: dict[str, dict[int, ScopeLimits]]) -> dict[int, Client]:
