@@ -37,7 +37,7 @@ def secrets_are_fit(**_: Any) -> list[checks.CheckMessage]:
 def many_gateways_share_redis(**_: Any) -> list[checks.CheckMessage]:
     """E002: limits in the memory of several processes would let through several times as much."""
     sections = _sections()
-    if sections.gateway.processes == 1 or sections.celery.has_redis:
+    if sections.gateway.processes == 1 or sections.redis.is_used:
         return []
     return [
         checks.Error(

@@ -130,7 +130,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
-globals().update(CHATVAULT.celery.as_django(CHATVAULT.home))
+globals().update(CHATVAULT.celery.as_django(CHATVAULT.home, CHATVAULT.redis.url.get_secret_value()))
 CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

@@ -8,6 +8,7 @@ from chatvault.settings.core import CoreSettings
 from chatvault.settings.database import DatabaseSettings
 from chatvault.settings.gateway import GatewaySettings
 from chatvault.settings.journal import JournalSettings
+from chatvault.settings.redis import RedisSettings
 from chatvault.settings.upstream import UpstreamSettings
 from chatvault.settings.vault import VaultSettings
 
@@ -22,6 +23,7 @@ class Sections:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     vault: VaultSettings = field(default_factory=VaultSettings)
+    redis: RedisSettings = field(default_factory=RedisSettings)
     celery: CelerySettings = field(default_factory=CelerySettings)
 
     @property
