@@ -10,14 +10,14 @@ import pytest
 
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.upstream import FakeUpstream
-from tests.servers.postgres import postgres_server, postgres_url
+from tests.servers.postgres import own_postgres, postgres_server, postgres_url
 from tests.servers.valkey import valkey_server, valkey_url
 
 if TYPE_CHECKING:
     from apps.gateway.plane import PlaneOptions
     from tests.gateway.testbed import Gateway, Server
 
-__all__ = ["postgres_server", "postgres_url", "valkey_server", "valkey_url"]
+__all__ = ["own_postgres", "postgres_server", "postgres_url", "valkey_server", "valkey_url"]
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,30 @@ def test_a_database_can_be_made_again(postgres_server):
         assert connection.execute("SELECT to_regclass('t')").fetchone() == (None,)
 
 
+def test_postgres_keeps_its_data_and_its_port_when_it_is_killed(own_postgres):
+    own_postgres.make_database("kept")
+    own_postgres.execute("CREATE TABLE t AS SELECT 7 AS n", database="kept")
+    port, pid = own_postgres.port, own_postgres.pid
+    own_postgres.kill()
+    assert not own_postgres.answers()
+    own_postgres.start()
+    assert (own_postgres.port, own_postgres.pid != pid) == (port, True)
+    with psycopg.connect(own_postgres.tcp_url("kept")) as connection:
+        assert connection.execute("SELECT n FROM t").fetchone() == (7,)
+
+
+def test_postgres_can_be_paused_and_stopped(own_postgres):
+    with psycopg.connect(own_postgres.tcp_url(), autocommit=True) as connection:
+        own_postgres.pause()
+        assert not own_postgres.answers()
+        own_postgres.resume()
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert own_postgres.end_connections("postgres") >= 1
+    own_postgres.stop()
+    assert not own_postgres.is_running
+    assert own_postgres.start().answers()
+
+
 def test_valkey_is_flushed_for_each_test(valkey_server, valkey_url):
     with valkey.from_url(valkey_url) as client:
         client.set("a", 1)
