@@ -16,6 +16,7 @@ from apps.gateway.steps.record import record
 from apps.gateway.steps.route import route
 from apps.gateway.steps.settle import bill_of, settle
 from apps.gateway.steps.stream import stream, take_answer
+from chatvault.lib import failpoints
 from chatvault.lib.errors import ChatVaultError
 
 
@@ -51,6 +52,8 @@ async def serve(request: GatewayRequest, plane: DataPlane, outlet: Outlet) -> No
     if not request.stream:
         await outlet.start(200, answer_head(meter, plane, len(tail)))
     await outlet.end(tail)
+    if failpoints.ARMED:
+        failpoints.reach("last-byte-sent")
 
 
 async def _answer(meter: Meter, plane: DataPlane, outlet: Outlet) -> bytes:
@@ -74,11 +77,17 @@ async def close_books(meter: Meter, plane: DataPlane) -> None:
     meter.is_open = False
     plane.live.pop(meter.request.id, None)
     bill = meter.bill = bill_of(meter)
+    if failpoints.ARMED:
+        failpoints.reach("upstream-answered")
     try:
         record(meter, bill, plane)  # 8
         await plane.journal.durable()
+        if failpoints.ARMED:
+            failpoints.reach("settle-written")
     finally:
         await settle(meter, bill, plane)  # 7
+    if failpoints.ARMED:
+        failpoints.reach("limits-settled")
 
 
 async def _hang_up(meter: Meter, plane: DataPlane, outlet: Outlet) -> None:

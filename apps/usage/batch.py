@@ -20,7 +20,7 @@ from apps.usage.models import JournalCursor, OpenIntent, RequestLog
 from apps.usage.names import Names
 from apps.usage.open_requests import Closed, OpenRequest
 from apps.usage.records import Settle
-from chatvault.lib import clock
+from chatvault.lib import clock, failpoints
 
 LATE_REASON = "settled after the interruption"
 
@@ -64,6 +64,10 @@ def commit(batch: Batch, *, journal_id: str, names: Names) -> list[Settle]:
             budget_windows.book(charges + late, now)
         _keep_open(batch, journal_id)
         _move_cursors(batch.segments, now)
+        if failpoints.ARMED:
+            failpoints.reach("batch-inserted")
+    if failpoints.ARMED:
+        failpoints.reach("batch-committed")
     return orphans
 
 

@@ -25,7 +25,7 @@ from apps.usage.open_requests import Closed, OpenRequests
 from apps.usage.reader import Damage, SegmentReader
 from apps.usage.records import Settle, encode_frame
 from apps.usage.segments import SUFFIX, UNNAMED, bytes_in, has_writer, list_segments, owner_of
-from chatvault.lib import clock
+from chatvault.lib import clock, failpoints
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +174,8 @@ class Ingester:
         self._readers.pop(path).close()
         self._shipped_offset.pop(path, None)
         self._bad.pop(path, None)
+        if failpoints.ARMED:
+            failpoints.reach("segment-finished")
         path.unlink(missing_ok=True)
 
     def _put_aside(self, path: Path, damages: list[Damage]) -> None:

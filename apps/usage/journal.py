@@ -27,7 +27,7 @@ from apps.usage.records import (
     encode_frame,
 )
 from apps.usage.segments import Segment, bytes_in, new_owner, prepare, sync_directory
-from chatvault.lib import clock
+from chatvault.lib import clock, failpoints
 from chatvault.lib.errors import JournalUnavailable
 
 __all__ = ["AttemptEnd", "AttemptStart", "Intent", "Journal", "Progress", "Settle"]
@@ -182,6 +182,8 @@ class Journal:
             if segment.is_broken:
                 raise JournalUnavailable
             return segment
+        if failpoints.ARMED:
+            failpoints.reach("segment-published")
         self._segment = following
         self._retired.append(segment)
         self._wake.set()

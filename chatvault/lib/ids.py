@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 import uuid
+
+from chatvault.lib import clock
 
 
 class _Entropy:
@@ -36,7 +37,7 @@ def uuid7() -> uuid.UUID:
 def uuid7_bytes() -> bytes:
     """The same as 16 bytes, without the cost of a UUID object."""
     random = int.from_bytes(_entropy.take(10), "big")
-    stamp = time.time_ns() // 1_000_000
+    stamp = clock.wall_ns() // 1_000_000
     value = (stamp << 80) | (0x7 << 76) | (((random >> 62) & 0xFFF) << 64)
     value |= (0b10 << 62) | (random & 0x3FFF_FFFF_FFFF_FFFF)
     return value.to_bytes(16, "big")

@@ -10,6 +10,7 @@ from apps.gateway.contracts import GatewayRequest, Identity, Offer
 from apps.gateway.meter import Meter
 from apps.gateway.plane import DataPlane
 from apps.gateway.prompt_size import prompt_size
+from chatvault.lib import failpoints
 from chatvault.lib.errors import BudgetExhausted, NoDeployment, Unpriced
 
 NO_LIMITS = Headroom()
@@ -37,6 +38,8 @@ async def admit(
             headroom = await plane.limits.reserve(request.id, identity.scopes, demand)
         except BudgetExhausted as error:
             raise error.with_status(plane.options.budget_exhausted_status) from None
+        if failpoints.ARMED:
+            failpoints.reach("reserved")
     return Meter(
         request,
         identity,

@@ -7,7 +7,7 @@ from apps.gateway.contracts import Candidate
 from apps.gateway.meter import Meter
 from apps.gateway.plane import DataPlane
 from apps.usage.journal import AttemptEnd, AttemptStart, Intent, Progress, Settle
-from chatvault.lib import clock
+from chatvault.lib import clock, failpoints
 from chatvault.lib.errors import UpstreamError, UpstreamRefused
 
 
@@ -30,6 +30,8 @@ def record_attempt(candidate: Candidate, meter: Meter, plane: DataPlane) -> None
                 price_id=price_id,
             )
         )
+    if failpoints.ARMED:
+        failpoints.reach("attempt-written" if meter.is_sent else "intent-written")
     meter.is_sent = True
     meter.attempts += 1
     meter.candidate = candidate
@@ -71,6 +73,8 @@ def record_end_of_attempt(error: UpstreamError, meter: Meter, plane: DataPlane) 
             error_code=error.public_code,
         )
     )
+    if failpoints.ARMED:
+        failpoints.reach("attempt-ended")
 
 
 def record_progress(meter: Meter, plane: DataPlane, output_tokens: int) -> None:
@@ -78,6 +82,8 @@ def record_progress(meter: Meter, plane: DataPlane, output_tokens: int) -> None:
     plane.journal.append(
         Progress(request_id=meter.request.id, at_ms=now_ms(), output_tokens=output_tokens)
     )
+    if failpoints.ARMED:
+        failpoints.reach("progress-written")
 
 
 def record(meter: Meter, bill: Bill, plane: DataPlane) -> None:
