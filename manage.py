@@ -15,10 +15,11 @@ def main() -> None:
     from chatvault.refusal import told_in_a_sentence
 
     with told_in_a_sentence():
-        if sys.argv[1:] == ["serve"]:  # binds and refuses before the heavy imports
-            from chatvault.supervisor.main import run
+        if sys.argv[1:2] in (["serve"], ["prepare"]):  # refuses before the heavy imports
+            from chatvault.supervisor import main as supervisor
 
-            sys.exit(run())
+            run = supervisor.serve if sys.argv[1] == "serve" else supervisor.prepare
+            sys.exit(run(sys.argv[2:]))
         from django.core.management import execute_from_command_line
 
         execute_from_command_line(sys.argv)

@@ -37,13 +37,29 @@ def secrets_are_fit(**_: Any) -> list[checks.CheckMessage]:
 def many_gateways_share_redis(**_: Any) -> list[checks.CheckMessage]:
     """E002: limits in the memory of several processes would let through several times as much."""
     sections = _sections()
-    if sections.gateway.processes == 1 or sections.redis.is_used:
+    is_alone = sections.gateway.processes == 1 or "gateway" not in sections.serving.roles
+    if is_alone or sections.redis.is_used:
         return []
     return [
         checks.Error(
             f"{sections.gateway.processes} gateway processes cannot share limits without Redis.",
             "Set REDIS_URL, or CHATVAULT_GATEWAY_PROCESSES=1.",
             id="chatvault.E002",
+        )
+    ]
+
+
+@checks.register(TAG)
+def gateway_ships_its_journal(**_: Any) -> list[checks.CheckMessage]:
+    """E010: a journal lies on the node that wrote it, so nobody else could ship it."""
+    roles = _sections().serving.roles
+    if "gateway" not in roles or "ingest" in roles:
+        return []
+    return [
+        checks.Error(
+            "A node that runs the gateway must ship its journal too.",
+            "Add `ingest` to CHATVAULT_ROLES or --only.",
+            id="chatvault.E010",
         )
     ]
 

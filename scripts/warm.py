@@ -10,7 +10,14 @@ from importlib import import_module
 from pathlib import Path
 
 _FOR_REHEARSAL = {"DJANGO_SETTINGS_MODULE": "chatvault.settings"}
-_ALSO = ("chatvault.urls", "chatvault.celery", "celery.apps.worker", "celery.apps.beat")
+_ALSO = (
+    "chatvault.urls",
+    "chatvault.asgi_gateway",
+    "chatvault.asgi_web",
+    "chatvault.celery",
+    "celery.apps.worker",
+    "celery.apps.beat",
+)
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
@@ -24,6 +31,7 @@ def rehearse(home: Path) -> None:
     state.prepare(home)
     main.set_up_django()
     main.set_up_state(home, "")
+    main.preload()
     for name in _ALSO:
         import_module(name)
 

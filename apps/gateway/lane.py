@@ -28,6 +28,7 @@ MAX_HEAD_BYTES = 64 * 1024
 class LaneProtocol(HttpToolsProtocol):
     """One client connection. Requests that are pipelined take the ordinary way."""
 
+    _lanes = _LANES
     _idle_since = 0.0  # loop time; 0.0 while a request runs
     _is_in_head = False
     _head_bytes = 0  # of a head that takes more than one read
@@ -137,7 +138,7 @@ class LaneProtocol(HttpToolsProtocol):
         self._is_in_head = False
         if self.parser.should_upgrade():
             return
-        path = _LANES.get(self.url)
+        path = self._lanes.get(self.url)
         before = self.cycle
         is_free = before is None or before.response_complete
         if (
@@ -177,6 +178,12 @@ class LaneProtocol(HttpToolsProtocol):
                 cycle.begin()
         elif cycle is not None:
             super().on_message_complete()
+
+
+class SlowProtocol(LaneProtocol):
+    """A connection to a process without a data plane: everything takes the ordinary way."""
+
+    _lanes: dict[bytes, str] = {}
 
 
 class Exchange:

@@ -25,6 +25,11 @@ class DatabaseSettings(Section):
     busy_timeout_s: PositiveFloat = 10.0
     """How long a writer waits for SQLite's lock."""
 
+    @property
+    def is_server(self) -> bool:
+        """Whether it is a server of its own, not a file of this node."""
+        return urlsplit(self.url.get_secret_value()).scheme in ("postgres", "postgresql")
+
     def as_django(self, home: Path) -> dict[str, Any]:
         """Django's DATABASES["default"]. Raises ValueError for a scheme that is not served."""
         url = urlsplit(self.url.get_secret_value())

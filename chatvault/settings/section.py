@@ -18,13 +18,13 @@ from chatvault.home import home_from_environment
 from chatvault.refusal import Refusal
 
 
-def _split(value: object) -> object:
+def split_by_commas(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
 
 
-CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+CommaList = Annotated[tuple[str, ...], BeforeValidator(split_by_commas)]
 """A tuple that the environment writes with commas: `a,b`."""
 
 

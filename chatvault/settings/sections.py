@@ -9,6 +9,7 @@ from chatvault.settings.database import DatabaseSettings
 from chatvault.settings.gateway import GatewaySettings
 from chatvault.settings.journal import JournalSettings
 from chatvault.settings.redis import RedisSettings
+from chatvault.settings.serving import ServingSettings
 from chatvault.settings.upstream import UpstreamSettings
 from chatvault.settings.vault import VaultSettings
 
@@ -18,6 +19,7 @@ class Sections:
     """Every setting of ChatVault. Raises Refusal for a wrong value."""
 
     core: CoreSettings = field(default_factory=CoreSettings)
+    serving: ServingSettings = field(default_factory=ServingSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     upstream: UpstreamSettings = field(default_factory=UpstreamSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
@@ -30,6 +32,11 @@ class Sections:
     def home(self) -> Path:
         """The state folder, absolute."""
         return self.core.home.expanduser().absolute()
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether servers elsewhere are used, which may come back when they are away."""
+        return self.database.is_server or self.redis.is_used
 
     @property
     def journal_dir(self) -> Path:

@@ -58,6 +58,10 @@ def _why_not(host: str, port: int, error: OSError) -> str:
 
 def url_of(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
+    return url_at(host, port)
+
+
+def url_at(host: str, port: int) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 Task = Callable[[Callable[[], None]], int | None]
 """What a child does. It is given `ready`, to be called once it serves; returns an exit status."""
@@ -17,6 +17,9 @@ Task = Callable[[Callable[[], None]], int | None]
 _PR_SET_PDEATHSIG = 1
 _LONG_LIFE_S = 10.0
 _MAX_BACKOFF_S = 2.0
+_MAX_BACKOFF_UNREADY_S = 30.0  # of one that never came to serve: something lasting is wrong
+
+State = Literal["starting", "running", "backing off", "done"]
 
 
 @dataclass
@@ -29,6 +32,8 @@ class Child:
     """Time between the request to stop and the end of patience."""
     niceness: int = 0
     """Added to the process's niceness, so that the gateway keeps the core."""
+    is_once: bool = False
+    """It has something to do, and is ready when it has ended with 0."""
     pid: int = 0
     output: int = -1
     """Our end of the pipe that carries what the child prints."""
@@ -36,12 +41,34 @@ class Child:
     """Our end of the pipe on which the child says that it serves."""
     started: float = 0.0
     deaths: int = 0
+    """In a row, each after a short life."""
+    last_exit: int = 0
+    """As a shell sees it; a signal is negative."""
+    is_ready: bool = False
+    """In this life."""
     has_been_ready: bool = False
+    is_replaced: bool = False
+    """It is to end and to start again, in a rolling restart."""
+    patience_ends: float = float("inf")
     restart_at: float = field(default=0.0)
 
     @property
     def alive(self) -> bool:
         return self.pid > 0
+
+    @property
+    def state(self) -> State:
+        if self.alive:
+            return "running" if self.is_ready else "starting"
+        return "backing off" if self.restart_at else "done"
+
+    def successor(self) -> "Child":
+        """The same wish, as another process that is not started yet."""
+        return Child(self.name, self.task, self.grace_s, self.niceness)
+
+    def serves(self) -> None:
+        """It said that it is ready, or has done what it was for."""
+        self.is_ready = self.has_been_ready = True
 
     def start(self, inherited: list[int]) -> None:
         """Forks. `inherited` are descriptors that only the supervisor needs."""
@@ -57,13 +84,26 @@ class Child:
         os.close(child_output)
         os.close(child_readiness)
         self.pid, self.started, self.restart_at = pid, time.monotonic(), 0.0
+        self.is_ready = False
 
-    def died(self) -> None:
+    def died(self, code: int) -> None:
         """Plans the restart: at once after a long life, later and later after short ones."""
-        lived_s = time.monotonic() - self.started
-        self.deaths = 1 if lived_s > _LONG_LIFE_S else self.deaths + 1
-        self.pid = 0
-        self.restart_at = time.monotonic() + min(0.05 * 4 ** (self.deaths - 1), _MAX_BACKOFF_S)
+        now = time.monotonic()
+        self.deaths = 1 if now - self.started > _LONG_LIFE_S else self.deaths + 1
+        self.pid, self.last_exit = 0, code
+        if self.is_once and code == 0:
+            self.deaths = 0
+            self.restart_at = 0.0
+            self.serves()
+            return
+        most_s = _MAX_BACKOFF_S if self.is_ready else _MAX_BACKOFF_UNREADY_S
+        self.restart_at = now + min(0.05 * 4 ** min(self.deaths - 1, 8), most_s)
+        self.is_ready = False
+
+    def ended_as_asked(self, code: int) -> None:
+        """It made room, so the next life begins at once and nothing is held against it."""
+        self.pid, self.last_exit, self.deaths = 0, code, 0
+        self.is_ready, self.restart_at = False, time.monotonic()
 
     def tell(self, signum: int) -> None:
         if self.alive:
@@ -98,6 +138,7 @@ def _settle_in(output: int, supervisor: int, niceness: int) -> None:
     signal.set_wakeup_fd(-1)
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
         signal.signal(signum, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a rolling restart is the supervisor's
     os.setpgid(0, 0)  # Ctrl-C is for the supervisor, which stops us in order
     _follow_into_death(supervisor)
     os.dup2(output, 1)

@@ -5,7 +5,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from chatvault.refusal import Refusal
@@ -29,13 +29,19 @@ def prepare(home: Path) -> None:
         ) from None
 
 
-def claim(home: Path) -> int:
-    """Makes this process the only server of the state folder, for as long as the returned
-    descriptor, which children inherit, is open anywhere. Raises Refusal when another serves it.
+def claim(home: Path, roles: Sequence[str]) -> list[int]:
+    """Makes this process the only one that runs these roles from the state folder, for as long as
+    the returned descriptors, which children inherit, are open anywhere. Raises Refusal when
+    another runs one of them.
 
-    Limits are counted in the gateway's memory, so two servers of one folder would grant twice.
+    Without Redis limits are counted in the gateway's memory: two servers would grant twice.
     """
-    descriptor = os.open(home / "run" / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return [_claim(home, role) for role in sorted(roles)]
+
+
+def _claim(home: Path, role: str) -> int:
+    name = "serve.lock" if role == "gateway" else f"serve-{role}.lock"
+    descriptor = os.open(home / "run" / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + _PREDECESSOR_S
     while True:
         try:

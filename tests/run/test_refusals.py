@@ -77,6 +77,16 @@ def test_many_gateways_without_redis(tmp_path: Path) -> None:
     assert "Set REDIS_URL" in told
 
 
+def test_a_role_that_does_not_exist(tmp_path: Path) -> None:
+    told = _one_sentence(_serve(tmp_path / "home", CHATVAULT_ROLES="gateway,proxy"))
+    assert told.startswith("chatvault: The setting CHATVAULT_ROLES is wrong:")
+
+
+def test_a_gateway_without_ingest(tmp_path: Path) -> None:
+    told = _one_sentence(_serve(tmp_path / "home", CHATVAULT_ROLES="gateway,web"))
+    assert told.endswith("(chatvault.E010)")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_state_folder_without_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

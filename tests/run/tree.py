@@ -29,13 +29,14 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 class Tree:
     """One run of `manage.py serve`; `stop` or leaving the block ends it."""
 
-    def __init__(self, home: Path, **more: str) -> None:
+    def __init__(self, home: Path, *arguments: str, **more: str) -> None:
         self.home = home
         self._log = (home.parent / f"{home.name}.log").open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve"],
+            [sys.executable, "manage.py", "serve", *arguments],
             cwd=ROOT,
             env=environment(home, **more),
+            stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -58,17 +59,18 @@ class Tree:
 
     def state(self) -> dict[str, Any]:
         """What the supervisor says about itself; empty before it says anything."""
-        try:
-            told: dict[str, Any] = json.loads((self.home / "run/serve.json").read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return told if told.get("supervisor") == self.pid else {}
+        for path in (self.home / "run").glob("serve*.json"):
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                told: dict[str, Any] = json.loads(path.read_text())
+                if told.get("supervisor") == self.pid:
+                    return told
+        return {}
 
     def child(self, name: str) -> int:
         return int(self.state().get("children", {}).get(name, 0))
 
-    def ready(self) -> "Tree":
-        self.wait_for(lambda: bool(self.child("gateway")) and self.get("/readyz") == 200)
+    def ready(self, front: str = "gateway") -> "Tree":
+        self.wait_for(lambda: bool(self.child(front)) and self.get("/readyz") == 200)
         return self
 
     def get(self, path: str) -> int:
