@@ -7,7 +7,7 @@ TEST_ARGS ?= -n 2 --dist loadgroup -q
 .PHONY: help
 help: ## Show what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
-		awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+		awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: install
 install: ## Make .venv and install what ChatVault needs to run
@@ -26,6 +26,14 @@ test: install-dev ## Run the whole suite: real servers and a real browser includ
 	@scripts/chromium.sh
 	@echo "chatvault: running the tests"
 	@exec $(PYTHON_BIN) -m pytest $(TEST_ARGS)
+
+DATABASE_TESTS := tests/postgres tests/accounts tests/billing tests/configuration \
+	tests/providers tests/usage
+
+.PHONY: test-postgresql
+test-postgresql: install-dev ## Run what touches rows on a real PostgreSQL instead of SQLite
+	@echo "chatvault: running the tests of the database on PostgreSQL"
+	@CHATVAULT_TEST_DATABASE=postgresql $(PYTHON_BIN) -m pytest $(TEST_ARGS) $(DATABASE_TESTS)
 
 .PHONY: check
 check: install-dev ## Lint, types, system checks, migrations, architecture

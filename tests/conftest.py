@@ -8,16 +8,41 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.environment import POSTGRES_PORT
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.upstream import FakeUpstream
 from tests.servers.postgres import own_postgres, postgres_server, postgres_url
 from tests.servers.valkey import valkey_server, valkey_url
 
 if TYPE_CHECKING:
+    from pytest_django import DjangoDbBlocker
+
     from apps.gateway.plane import PlaneOptions
     from tests.gateway.testbed import Gateway, Server
 
 __all__ = ["own_postgres", "postgres_server", "postgres_url", "valkey_server", "valkey_url"]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, request: pytest.FixtureRequest
+) -> None:
+    """Django's own database is the real PostgreSQL with CHATVAULT_TEST_DATABASE=postgresql."""
+    if POSTGRES_PORT:
+        request.getfixturevalue("postgres_server")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Tests with `transaction=True` end by emptying every table, and so may TRUNCATE the ledger
+    where nobody looks at that trigger."""
+    if POSTGRES_PORT:
+        from django.db import connection
+
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "DROP TRIGGER IF EXISTS billing_ledgerentry_no_truncate ON billing_ledgerentry"
+            )
 
 
 @pytest.fixture(scope="session")

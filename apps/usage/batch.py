@@ -89,14 +89,16 @@ def _durable_if(is_wanted: bool) -> Iterator[None]:
 def _book_closed(closed: list[Closed], names: Names, created_at: str) -> list[Charge]:
     names.load(closed)
     made = [(one, rows.request_row(one, names)) for one in closed]
-    inserted = store.insert_requests([row for _, row in made])
+    entries = {row.request_id: rows.ledger_rows(row, created_at) for _, row in made}
+    new = store.insert_charges([charge for charge, *_ in entries.values()])
     fresh: list[tuple[Closed, rows.RequestRow]] = []
     for one, row in made:
-        if row.request_id in inserted:
-            inserted.discard(row.request_id)  # a batch may hold a request twice
+        if row.request_id in new:
+            new.discard(row.request_id)  # a batch may hold a request twice
             fresh.append((one, row))
+    store.insert([row for _, row in fresh])
     store.insert([row for one, _ in fresh for row in rows.attempt_rows(one.request)])
-    store.insert([entry for _, row in fresh for entry in rows.ledger_rows(row, created_at)])
+    store.insert([entry for _, row in fresh for entry in entries[row.request_id][1:]])
     store.add_rollups(rows.rollups((row, one.request.intent.at_ms) for one, row in fresh))
     return [rows.charge_of(row, one.request.intent.at_ms) for one, row in fresh]
 

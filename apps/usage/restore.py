@@ -19,10 +19,10 @@ from django.db import connection, transaction
 from apps.billing import budget_windows
 from apps.billing.budget_windows import Charge, Window
 from apps.billing.limits import BudgetState
-from apps.billing.models import BudgetWindow
+from apps.billing.models import BudgetWindow, LedgerEntry
 from apps.usage.batch import stored_owner
 from apps.usage.ingest import journal_id
-from apps.usage.models import JournalCursor, OpenIntent, RequestLog
+from apps.usage.models import JournalCursor, OpenIntent
 from apps.usage.open_requests import Closed, OpenRequest, OpenRequests
 from apps.usage.reader import SegmentReader
 from apps.usage.segments import has_writer, list_segments, owner_of
@@ -98,13 +98,14 @@ def restore_budgets(
 
 
 def costs_of(request_ids: Iterable[bytes]) -> dict[bytes, int]:
-    """What those that have their row were charged, in nano-USD."""
+    """What those that are booked were charged, in nano-USD."""
     found: dict[bytes, int] = {}
     ids = [UUID(bytes=request_id) for request_id in request_ids]
+    charges = LedgerEntry.objects.filter(number=0, account=LedgerEntry.Account.CLIENT)
     for at in range(0, len(ids), 1000):
-        rows = RequestLog.objects.filter(request_id__in=ids[at : at + 1000])
-        for request_id, nano_usd in rows.values_list("request_id", "charged_nano"):
-            found[request_id.bytes] = nano_usd
+        booked = charges.filter(request_id__in=ids[at : at + 1000])
+        for request_id, nano_usd in booked.values_list("request_id", "amount_nano"):
+            found[request_id.bytes] = -nano_usd
     return found
 
 
@@ -204,8 +205,8 @@ def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> 
 
 
 def _without_booked(unbooked: _Unbooked) -> _Unbooked:
-    """A cursor that was set back, or a file that lost its end, shows requests again that have
-    their row; what they cost is in the sums already."""
+    """A cursor that was set back, or a file that lost its end, shows requests again that are
+    booked; what they cost is in the sums already."""
     booked = costs_of(unbooked.charges)
     charges = {one: charge for one, charge in unbooked.charges.items() if one not in booked}
     return _Unbooked(charges, unbooked.open)

@@ -11,7 +11,7 @@ from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Coalesce
 
 from apps.billing import budget_windows
-from apps.usage.models import HourlyRollup, RequestLog
+from apps.usage.models import HourlyRollup, KeptSince, RequestLog
 
 GROUP: Final = ("team_id", "client_id", "key_id", "alias")
 _HOUR: Final = timedelta(hours=1)
@@ -33,11 +33,17 @@ SUMS: Final[dict[str, Any]] = {
 
 def recompute(hour_start: datetime, hour_end: datetime) -> int:
     """Replace the sums of the hours in [start, end) by what the rows say; returns how many
-    sums there are now. Doing it twice changes nothing."""
+    sums there are now. Doing it twice changes nothing.
+
+    Hours whose rows are no longer kept stay as they are.
+    """
     count = 0
     for hour in _hours(hour_start, hour_end):
         with transaction.atomic():
-            budget_windows.lock()  # ingest adds to the same sums
+            budget_windows.lock()  # ingest adds to the same sums, retention takes rows away
+            kept_since = KeptSince.of(KeptSince.Subject.REQUESTS)
+            if kept_since is not None and hour < kept_since:
+                continue
             HourlyRollup.objects.filter(hour=hour).delete()
             made = HourlyRollup.objects.bulk_create(sums_of(hour))
             count += len(made)

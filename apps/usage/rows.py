@@ -199,6 +199,7 @@ def parties_of(row: RequestRow) -> Parties:
 
 
 def ledger_rows(row: RequestRow, created_at: str) -> list[LedgerRow]:
+    """The client's entry first: it decides whether the request is booked already."""
     return charge_entries(
         parties_of(row),
         cost_nano=row.cost_nano,

@@ -9,6 +9,7 @@ from chatvault.settings.database import DatabaseSettings
 from chatvault.settings.gateway import GatewaySettings
 from chatvault.settings.journal import JournalSettings
 from chatvault.settings.redis import RedisSettings
+from chatvault.settings.retention import RetentionSettings
 from chatvault.settings.serving import ServingSettings
 from chatvault.settings.upstream import UpstreamSettings
 from chatvault.settings.vault import VaultSettings
@@ -27,6 +28,7 @@ class Sections:
     vault: VaultSettings = field(default_factory=VaultSettings)
     redis: RedisSettings = field(default_factory=RedisSettings)
     celery: CelerySettings = field(default_factory=CelerySettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     @property
     def home(self) -> Path:

@@ -20,6 +20,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.environment import POSTGRES_FOLDER, POSTGRES_PORT
+
 _START_TIMEOUT_S = 20.0
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -38,13 +40,13 @@ class PostgresServer:
     PostgreSQL refuses to run as root: then it runs as `nobody`, who owns the folder.
     """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, port: int = 0, **settings: str) -> None:
         self._folder = folder
         self._settings = _SETTINGS | settings
         self._process: subprocess.Popen[bytes] | None = None
         self._as_user = _as_user()
         self._binaries = _binaries(folder)
-        self.port = 0
+        self.port = port
 
     @property
     def data(self) -> Path:
@@ -239,22 +241,25 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running_postgres(**settings: str) -> Iterator[PostgresServer]:
+def running_postgres(folder: str = "", port: int = 0, **settings: str) -> Iterator[PostgresServer]:
     """A server of one's own, started, in a folder that goes with it."""
-    with tempfile.TemporaryDirectory(prefix="cv-pg-") as outer:
-        Path(outer).chmod(0o755)
-        server = PostgresServer(Path(outer) / "server", **settings)
-        _hand_over(Path(outer) / "server")
-        try:
-            yield server.start()
-        finally:
-            server.kill()
+    outer = Path(folder or tempfile.mkdtemp(prefix="cv-pg-"))
+    outer.chmod(0o755)
+    server = PostgresServer(outer / "server", port=port, **settings)
+    try:
+        yield server.start()
+    finally:
+        server.kill()
+        shutil.rmtree(outer, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """Shared by the tests of one process: nobody kills it. Started at first use."""
-    with running_postgres(synchronous_commit="off") as server:
+    """Shared by the tests of one process: nobody kills it. Started at first use.
+
+    With CHATVAULT_TEST_DATABASE=postgresql it is Django's database, too.
+    """
+    with running_postgres(POSTGRES_FOLDER, POSTGRES_PORT, synchronous_commit="off") as server:
         yield server
 
 

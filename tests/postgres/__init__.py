@@ -1,0 +1,1 @@
+"""What only PostgreSQL does. `make test-postgresql` runs this folder."""
