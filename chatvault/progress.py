@@ -1,9 +1,29 @@
 """Lines that say what is being done."""
 
 import sys
+import time
+
+
+class _Form:
+    """One instance, below: how lines are written."""
+
+    as_json = False
+
+
+_form = _Form()
+
+
+def write_json() -> None:
+    """From now on each line is an object, as the log's are."""
+    _form.as_json = True
 
 
 def say(text: str) -> None:
     """A line of progress, at once."""
-    sys.stdout.write(f"chatvault: {text}\n")
+    if _form.as_json:
+        from chatvault.lib.logs import line_of
+
+        sys.stdout.write(line_of(text, role="supervisor", seconds=time.time()) + "\n")
+    else:
+        sys.stdout.write(f"chatvault: {text}\n")
     sys.stdout.flush()

@@ -109,7 +109,7 @@ async def answer(
         else:
             await _reply(outlet, *error_reply(error, request))
     except Exception:  # the outermost edge: whatever went wrong must not show
-        logger.exception("request %s failed", request.id.hex())
+        logger.exception("request failed", extra={"request_id": request.id})
         if not outlet.is_started:
             await _reply(outlet, *error_reply(InternalError(), request))
 

@@ -24,6 +24,7 @@ from apps.gateway.plane import DataPlane, PlaneOptions, View
 from apps.gateway.snapshot import build, store
 from apps.gateway.snapshot.follow import Follower, News
 from apps.gateway.snapshot.model import Deployment, Snapshot
+from apps.gateway.tally import keep_tally
 from apps.providers.adapters.contract import Endpoint
 from apps.providers.errors import SecretRefused, SecretUnavailable
 from apps.providers.secrets import Vault, credential_context
@@ -154,6 +155,7 @@ class Wiring:
         self._tasks = [
             asyncio.create_task(follower.run()),
             asyncio.create_task(_keep_leases(plane)),
+            asyncio.create_task(keep_tally(plane)),
             asyncio.create_task(_correct_budgets(self._source, self._limits)),
         ]
         return plane

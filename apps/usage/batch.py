@@ -15,11 +15,11 @@ from apps.billing import budget_windows
 from apps.billing.budget_windows import Charge
 from apps.billing.ledger import LATE_SETTLEMENT, LedgerRow, Parties, as_text, late_entries
 from apps.billing.models import LedgerEntry
-from apps.usage import rows, store
+from apps.usage import error_groups, rows, store
 from apps.usage.models import JournalCursor, OpenIntent, RequestLog
 from apps.usage.names import Names
 from apps.usage.open_requests import Closed, OpenRequest
-from apps.usage.records import Settle
+from apps.usage.records import Settle, Tally
 from chatvault.lib import clock, failpoints
 
 LATE_REASON = "settled after the interruption"
@@ -40,6 +40,7 @@ class Batch(msgspec.Struct):
 
     closed: list[Closed] = []
     unmatched: list[Settle] = []  # settlements of requests that are not open
+    tallies: list[Tally] = []
     segments: list[Progressed] = []
     to_store: list[OpenRequest] = []  # still open at the end of a segment that goes away
     dead_owners: list[str] = []  # all of theirs is settled with this batch
@@ -58,7 +59,8 @@ def commit(batch: Batch, *, journal_id: str, names: Names) -> list[Settle]:
     now = clock.now()
     with _durable_if(any(segment.is_finished for segment in batch.segments)), transaction.atomic():
         budget_windows.lock()
-        charges = _book_closed(batch.closed, names, as_text(now))
+        charges, booked = _book_closed(batch.closed, names, as_text(now))
+        error_groups.book(booked, batch.tallies, names)
         late, orphans = _book_late(batch.unmatched, as_text(now))
         if charges or late:
             budget_windows.book(charges + late, now)
@@ -86,7 +88,10 @@ def _durable_if(is_wanted: bool) -> Iterator[None]:
             cursor.execute("PRAGMA synchronous=NORMAL")
 
 
-def _book_closed(closed: list[Closed], names: Names, created_at: str) -> list[Charge]:
+def _book_closed(
+    closed: list[Closed], names: Names, created_at: str
+) -> tuple[list[Charge], list[tuple[Closed, rows.RequestRow]]]:
+    """What budgets are charged, and the requests that were not booked before."""
     names.load(closed)
     made = [(one, rows.request_row(one, names)) for one in closed]
     entries = {row.request_id: rows.ledger_rows(row, created_at) for _, row in made}
@@ -100,7 +105,7 @@ def _book_closed(closed: list[Closed], names: Names, created_at: str) -> list[Ch
     store.insert([row for one, _ in fresh for row in rows.attempt_rows(one.request)])
     store.insert([entry for _, row in fresh for entry in entries[row.request_id][1:]])
     store.add_rollups(rows.rollups((row, one.request.intent.at_ms) for one, row in fresh))
-    return [rows.charge_of(row, one.request.intent.at_ms) for one, row in fresh]
+    return [rows.charge_of(row, one.request.intent.at_ms) for one, row in fresh], fresh
 
 
 def _book_late(settles: list[Settle], created_at: str) -> tuple[list[Charge], list[Settle]]:

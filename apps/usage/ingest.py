@@ -23,7 +23,7 @@ from apps.usage.models import JournalCursor, OpenIntent
 from apps.usage.names import Names
 from apps.usage.open_requests import Closed, OpenRequests
 from apps.usage.reader import Damage, SegmentReader
-from apps.usage.records import Settle, encode_frame
+from apps.usage.records import Settle, Tally, encode_frame
 from apps.usage.segments import SUFFIX, UNNAMED, bytes_in, has_writer, list_segments, owner_of
 from chatvault.lib import clock, failpoints
 
@@ -103,7 +103,8 @@ class Ingester:
         reader = self._readers[path] = SegmentReader(path)
         self._shipped_offset[path] = offset
         for record in reader.records(is_final=True, until=offset):
-            self._open.apply(record, owner_of(path.name))
+            if not isinstance(record, Tally):
+                self._open.apply(record, owner_of(path.name))
         reader.damages.clear()
         reader.torn_bytes = 0
 
@@ -132,7 +133,11 @@ class Ingester:
             reader = self._readers[path] = SegmentReader(path)
         is_finished = is_final
         for record in reader.records(is_final=is_final):
-            known = self._open.apply(record, owner)
+            if isinstance(record, Tally):
+                batch.tallies.append(record)
+                known = None
+            else:
+                known = self._open.apply(record, owner)
             if type(known) is Closed:
                 batch.closed.append(known)
             elif type(known) is Settle:

@@ -24,13 +24,14 @@ from apps.usage.records import (
     Progress,
     Record,
     Settle,
+    Tally,
     encode_frame,
 )
 from apps.usage.segments import Segment, bytes_in, new_owner, prepare, sync_directory
 from chatvault.lib import clock, failpoints
 from chatvault.lib.errors import JournalUnavailable
 
-__all__ = ["AttemptEnd", "AttemptStart", "Intent", "Journal", "Progress", "Settle"]
+__all__ = ["AttemptEnd", "AttemptStart", "Intent", "Journal", "Progress", "Settle", "Tally"]
 
 log = logging.getLogger(__name__)
 

@@ -31,6 +31,11 @@ class Names:
         self._load_names(ApiKey, self._keys, {intent.key_id for intent in intents})
         self._load_deployments(deployments - self._deployments.keys() - {0})
 
+    def load_also(self, *, clients: set[int], deployments: set[int]) -> None:
+        """Look up these, where they are not known yet; two queries at most."""
+        self._load_names(Client, self._clients, clients - {0})
+        self._load_deployments(deployments - self._deployments.keys() - {0})
+
     def team(self, pk: int) -> str:
         return self._teams.get(pk, "")
 

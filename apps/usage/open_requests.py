@@ -12,8 +12,9 @@ from apps.usage.records import (
     AttemptStart,
     Intent,
     Progress,
-    Record,
+    RequestRecord,
     Settle,
+    Tally,
     decode_payload,
     encode_frame,
     frame_end,
@@ -32,7 +33,7 @@ class OpenRequest(msgspec.Struct):
 
     def to_bytes(self) -> bytes:
         """Its records as the journal would write them."""
-        records: list[Record] = [self.intent, *self.starts.values(), *self.ends.values()]
+        records: list[RequestRecord] = [self.intent, *self.starts.values(), *self.ends.values()]
         if self.output_tokens:
             mark = Progress(self.intent.request_id, self.intent.at_ms, self.output_tokens)
             records.append(mark)
@@ -52,7 +53,7 @@ class OpenRequests:
     def __init__(self) -> None:
         self._open: dict[bytes, OpenRequest] = {}
 
-    def apply(self, record: Record, owner: str) -> Closed | Settle | None:
+    def apply(self, record: RequestRecord, owner: str) -> Closed | Settle | None:
         """Book one record.
 
         A settlement of an open request gives Closed. One without an open request comes back
@@ -84,6 +85,7 @@ class OpenRequests:
         at = 0
         while end := frame_end(data, at):
             record = decode_payload(data[at + HEAD_BYTES : end])
+            assert not isinstance(record, Tally)  # `to_bytes` writes requests
             self.apply(record, owner)
             self._open[record.request_id].is_stored = True
             at = end

@@ -20,6 +20,7 @@ from apps.usage.records import (
     Record,
     decode_payload,
     frame_end,
+    is_known,
     payload_at,
 )
 
@@ -70,6 +71,8 @@ class SegmentReader:
             try:
                 record: Record = decode_payload(payload)
             except (msgspec.DecodeError, msgspec.ValidationError):
+                if not is_known(self._buffer, start):
+                    continue  # a newer gateway wrote it, for a newer ingest to read
                 self.damages.append(Damage(offset, self._buffer[start : start + size]))
                 continue
             yield record

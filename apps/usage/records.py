@@ -2,7 +2,8 @@
 
 A frame is magic (2 bytes), type (1), payload length (2), CRC-32 over type, length and payload
 (4), payload: the record as a MessagePack array. Little endian. Ids, integers and short codes
-only; no prompts, no answers, no secrets.
+only; no prompts, no answers, no secrets. A record may get more fields at its end: older ingests
+leave out what they do not know, and what an older gateway did not write has its default.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ Small = Annotated[int, msgspec.Meta(ge=0, le=2**15 - 1)]
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # until the year 9999
 Code = Annotated[str, msgspec.Meta(max_length=64)]
+Line = Annotated[str, msgspec.Meta(max_length=200)]
+Alias = Annotated[str, msgspec.Meta(max_length=150)]
+TraceId = Annotated[bytes, msgspec.Meta(max_length=25)]  # trace id, span id, flags; or empty
 
 
 class Intent(msgspec.Struct, array_like=True, tag=1, frozen=True):
@@ -41,7 +45,7 @@ class Intent(msgspec.Struct, array_like=True, tag=1, frozen=True):
     team_id: Whole
     tier_id: Whole
     markup_ppm: int
-    alias: Annotated[str, msgspec.Meta(max_length=150)]
+    alias: Alias
     operation: Annotated[str, msgspec.Meta(max_length=16)]
     stream: bool
     revision: Whole
@@ -51,6 +55,7 @@ class Intent(msgspec.Struct, array_like=True, tag=1, frozen=True):
     budgets: tuple[tuple[int, int], ...]  # (budget id, start of its window in epoch seconds)
     deployment_id: Whole = 0  # not 0: the first attempt starts with this record
     price_id: Whole = 0  # of that attempt; 0: unpriced
+    trace: TraceId = b""  # of the request's span, where it is sampled
 
 
 class AttemptStart(msgspec.Struct, array_like=True, tag=2, frozen=True):
@@ -100,7 +105,40 @@ class Settle(msgspec.Struct, array_like=True, tag=5, frozen=True):
     attempts: Small = 0
 
 
-Record = Intent | AttemptStart | AttemptEnd | Progress | Settle
+class RefusedRow(msgspec.Struct, array_like=True, frozen=True):
+    """Refusals of one kind since the last Tally. Client 0: callers without a known key."""
+
+    client_id: Whole
+    key_id: Whole  # 0: of any key
+    alias: Alias  # as the latest caller wrote it
+    code: Code
+    status: Small
+    count: Whole
+    last_ms: Millis
+    message: Line = ""  # what the latest caller was told
+
+
+class FaultRow(msgspec.Struct, array_like=True, frozen=True):
+    """Exceptions that nobody expected, of one class and from one place."""
+
+    name: Annotated[str, msgspec.Meta(max_length=100)]  # of the class
+    place: Line  # module, function and line
+    count: Whole
+    last_ms: Millis
+    detail: Line = ""  # never values
+    request_id: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
+
+
+class Tally(msgspec.Struct, array_like=True, tag=6, frozen=True):
+    """What one process refused, and what went wrong inside it, since its last Tally."""
+
+    at_ms: Millis
+    refused: tuple[RefusedRow, ...] = ()
+    faults: tuple[FaultRow, ...] = ()
+
+
+RequestRecord = Intent | AttemptStart | AttemptEnd | Progress | Settle
+Record = RequestRecord | Tally
 
 INTENT: Final = 1
 SETTLE: Final = 5
@@ -110,7 +148,9 @@ _TYPES: Final[dict[type[object], int]] = {
     AttemptEnd: 3,
     Progress: 4,
     Settle: SETTLE,
+    Tally: 6,
 }
+_KNOWN: Final = frozenset(_TYPES.values())
 _unpack_head: Final = _HEAD.unpack_from
 _encode: Final = msgspec.msgpack.Encoder().encode
 decode_payload: Final = msgspec.msgpack.Decoder(Record).decode
@@ -124,6 +164,11 @@ def encode_frame(record: Record) -> bytes:
     kind = _TYPES[type(record)]
     checksum = crc32(payload, crc32(_KIND.pack(kind, len(payload))))
     return _HEAD.pack(MAGIC, kind, len(payload), checksum) + payload
+
+
+def is_known(data: bytes, start: int) -> bool:
+    """Whether the intact frame there is of a type that this version knows."""
+    return data[start + 2] in _KNOWN
 
 
 def frame_end(data: bytes, start: int) -> int:

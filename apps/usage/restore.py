@@ -25,6 +25,7 @@ from apps.usage.ingest import journal_id
 from apps.usage.models import JournalCursor, OpenIntent
 from apps.usage.open_requests import Closed, OpenRequest, OpenRequests
 from apps.usage.reader import SegmentReader
+from apps.usage.records import Tally
 from apps.usage.segments import has_writer, list_segments, owner_of
 from chatvault.lib import clock
 
@@ -188,6 +189,8 @@ def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> 
         name = reader.path.name
         shipped = books.offsets.get(name, 0)
         for record in reader.records(is_final=True):
+            if isinstance(record, Tally):
+                continue
             known = requests.apply(record, owner_of(name))
             if type(known) is Closed and reader.offset > shipped:
                 intent = known.request.intent

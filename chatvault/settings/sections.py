@@ -8,6 +8,7 @@ from chatvault.settings.core import CoreSettings
 from chatvault.settings.database import DatabaseSettings
 from chatvault.settings.gateway import GatewaySettings
 from chatvault.settings.journal import JournalSettings
+from chatvault.settings.logs import LogSettings
 from chatvault.settings.redis import RedisSettings
 from chatvault.settings.retention import RetentionSettings
 from chatvault.settings.serving import ServingSettings
@@ -29,6 +30,7 @@ class Sections:
     redis: RedisSettings = field(default_factory=RedisSettings)
     celery: CelerySettings = field(default_factory=CelerySettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
     @property
     def home(self) -> Path:

@@ -3,7 +3,15 @@
 from typing import Any
 
 from apps.providers.adapters.contract import Usage
-from apps.usage.records import AttemptEnd, AttemptStart, Intent, Progress, Settle
+from apps.usage.records import (
+    AttemptEnd,
+    AttemptStart,
+    FaultRow,
+    Intent,
+    Progress,
+    RefusedRow,
+    Settle,
+)
 from chatvault.lib.ids import uuid7_bytes
 
 AT_MS = 1_790_000_000_000  # 2026-09-21 13:33:20 UTC
@@ -62,3 +70,27 @@ def settle(request_id: bytes, **changes: Any) -> Settle:
         "attempts": 1,
     }
     return Settle(request_id=request_id, **(values | changes))
+
+
+def refused(count: int = 1, **changes: Any) -> RefusedRow:
+    values: dict[str, Any] = {
+        "client_id": 21,
+        "key_id": 11,
+        "alias": "gpt-5",
+        "code": "model_not_allowed",
+        "status": 403,
+        "last_ms": AT_MS + 1_000,
+        "message": "The key may not use the model 'gpt-5'.",
+    }
+    return RefusedRow(count=count, **(values | changes))
+
+
+def fault(**changes: Any) -> FaultRow:
+    values: dict[str, Any] = {
+        "name": "ZeroDivisionError",
+        "place": "apps.gateway.http.answer",
+        "count": 1,
+        "last_ms": AT_MS + 2_000,
+        "detail": "division by zero (line 7)",
+    }
+    return FaultRow(**(values | changes))

@@ -1,6 +1,17 @@
+from .errors import ErrorGroup, ErrorHour, RefusalSample
 from .journal import JournalCursor, OpenIntent
 from .kept import KeptSince
 from .request import Attempt, RequestLog
 from .rollup import HourlyRollup
 
-__all__ = ["Attempt", "HourlyRollup", "JournalCursor", "KeptSince", "OpenIntent", "RequestLog"]
+__all__ = [
+    "Attempt",
+    "ErrorGroup",
+    "ErrorHour",
+    "HourlyRollup",
+    "JournalCursor",
+    "KeptSince",
+    "OpenIntent",
+    "RefusalSample",
+    "RequestLog",
+]
