@@ -21,9 +21,9 @@ def write_json() -> None:
 def say(text: str) -> None:
     """A line of progress, at once."""
     if _form.as_json:
-        from chatvault.lib.logs import line_of
+        from chatvault.lib import logs
 
-        sys.stdout.write(line_of(text, role="supervisor", seconds=time.time()) + "\n")
+        sys.stdout.write(logs.line_of(text, role=logs.role(), seconds=time.time()) + "\n")
     else:
         sys.stdout.write(f"chatvault: {text}\n")
     sys.stdout.flush()

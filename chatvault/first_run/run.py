@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
@@ -82,6 +83,9 @@ def _follow_url(told: Path, url: str) -> None:
 def _tell(told: Path) -> None:
     content = json.loads(told.read_text(encoding="utf-8"))
     say(f"admin:    {content['url']}/admin/")
+    if settings.CHATVAULT.log.format == "json":  # those lines are collected and kept
+        say(f"the administrator's password and an API key are in {told}")
+        return
     say(f"username: {content['admin']['username']}")
     say(f"password: {content['admin']['password']}")
     say(f"API key:  {content['api_key']}  (base URL {content['url']}/v1, model {document.DEMO})")

@@ -62,6 +62,7 @@ _QUOTED: Final = re.compile(
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 MOST_DETAIL: Final = 200
+_BOTH_CASES: Final = 8  # more of each than a name of that length has
 
 # Exceptions of these packages say what failed; those of others may say what was sent to them.
 _TELLING: Final = frozenset(
@@ -82,10 +83,13 @@ def mask(text: str) -> str:
 
 
 def _mask_random(match: re.Match[str]) -> str:
-    """Names and request ids stay; a long run of letters mixed with digits goes."""
+    """Names and request ids stay; a long run of letters with digits or of both cases goes."""
     run = match.group()
-    has_both = any(c.isdigit() for c in run) and any(c.isalpha() for c in run)
-    return MASK if has_both and not _UUID.fullmatch(run) else run
+    letters = sum(c.isalpha() for c in run)
+    capitals = sum(c.isupper() for c in run)
+    is_mixed = any(c.isdigit() for c in run) and letters > 0
+    is_mixed = is_mixed or min(capitals, letters - capitals) >= _BOTH_CASES
+    return MASK if is_mixed and not _UUID.fullmatch(run) else run
 
 
 def describe(error: BaseException) -> str:

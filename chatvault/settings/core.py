@@ -34,4 +34,4 @@ class CoreSettings(Section):
     time_zone: str = "UTC"
     """The zone in which the admin shows times; stored times are UTC."""
     log_level: str = "INFO"
-    """Least severity that is written to standard error."""
+    """Least severity that is written to standard error. DEBUG is for ChatVault's own packages."""

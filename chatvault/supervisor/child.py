@@ -1,15 +1,20 @@
 """One process of the tree: forked from the supervisor, so that Django is imported only once."""
 
 import ctypes
+import logging
 import os
 import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn
+
+from chatvault.process import begin
+from chatvault.supervisor.lines import Lines
+
+log = logging.getLogger(__name__)
 
 Task = Callable[[Callable[[], None]], int | None]
 """What a child does. It is given `ready`, to be called once it serves; returns an exit status."""
@@ -51,6 +56,8 @@ class Child:
     """It is to end and to start again, in a rolling restart."""
     patience_ends: float = float("inf")
     restart_at: float = field(default=0.0)
+    lines: Lines = field(init=False, compare=False)
+    """What it prints, in this life."""
 
     @property
     def alive(self) -> bool:
@@ -72,6 +79,7 @@ class Child:
 
     def start(self, inherited: list[int]) -> None:
         """Forks. `inherited` are descriptors that only the supervisor needs."""
+        self.lines = Lines(self.name)
         self.output, child_output = os.pipe()
         self.readiness, child_readiness = os.pipe()
         sys.stdout.flush()
@@ -113,11 +121,12 @@ class Child:
         status = 1
         try:
             _settle_in(output, supervisor, self.niceness)
+            begin(self.name)
             status = self.task(lambda: _say_ready(readiness)) or 0
         except SystemExit as leave:
             status = leave.code if isinstance(leave.code, int) else 1
         except BaseException:  # nothing above us may run: it belongs to the supervisor
-            traceback.print_exc()
+            log.exception("%s failed", self.name)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -2,20 +2,22 @@
 untouched where it is JSON already, for machines. Nothing that looks like a secret passes."""
 
 import msgspec
+from django.conf import settings
 
 from chatvault.lib import clock
 from chatvault.lib.logs import line_of
 from chatvault.lib.redact import mask
 
 MOST_BYTES = 64 * 1024
+_OWN = "chatvault: "  # what `say` tells, such as the key that the first run makes
 
 
 class Lines:
     """The output of one child. A line is told when it is whole, or too long to wait for."""
 
-    def __init__(self, name: str, *, as_json: bool) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._as_json = as_json
+        self._as_json = settings.CHATVAULT.log.format == "json"
         self._rest = b""
 
     def feed(self, data: bytes) -> list[str]:
@@ -30,7 +32,8 @@ class Lines:
 
     def _told(self, text: str) -> str:
         if not self._as_json:
-            return f"{self._name:<8} | {mask(text)}"
+            said = text if text.startswith(_OWN) else mask(text)
+            return f"{self._name:<8} | {said}"
         if text.startswith('{"time":') and _is_json(text):
             return text
         return line_of(mask(text), role=self._name, seconds=clock.wall_s())

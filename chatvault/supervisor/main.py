@@ -1,10 +1,10 @@
 """`manage.py serve` and `manage.py prepare`, from the state folder to the last child's end."""
 
 import gc
+import logging
 import os
 import socket
 import time
-import traceback
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatvault.home import home_from_environment
-from chatvault.progress import say
+from chatvault.progress import say, write_json
 from chatvault.supervisor import state
 
 if TYPE_CHECKING:
     from chatvault.supervisor.stages import Plan
+
+log = logging.getLogger(__name__)
 
 _GATEWAY_MODULES = ("uvicorn.lifespan.on", "apps.gateway.lane", "uvloop")
 
@@ -84,6 +86,12 @@ def _make_home() -> Path:
     os.umask(0o077)  # state is nobody else's business
     home = home_from_environment()
     state.prepare(home)
+    from chatvault.lib import logs
+    from chatvault.settings import CHATVAULT
+
+    logs.become("supervisor")
+    if CHATVAULT.log.format == "json":
+        write_json()
     return home
 
 
@@ -166,5 +174,5 @@ def _load_pages() -> None:
     try:
         import_module("chatvault.urls")
     except Exception:  # any fault of any page; the gateway must outlive it
-        traceback.print_exc()
+        log.exception("the admin cannot be loaded")
         say("the admin cannot be loaded (see above); clients are served all the same")

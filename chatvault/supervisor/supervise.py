@@ -186,9 +186,7 @@ class Supervisor:
             text = os.read(child.output, 1 << 16)
         except BlockingIOError:
             return
-        for line in text.decode(errors="replace").splitlines():
-            if line.strip():
-                sys.stdout.write(f"{child.name:<8} | {line}\n")
+        sys.stdout.writelines(f"{line}\n" for line in child.lines.feed(text))
         sys.stdout.flush()
         if not text:
             self._forget_output(child)

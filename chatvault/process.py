@@ -1,0 +1,23 @@
+"""What every process of ours does first, after the last fork: it says what it is, and begins to
+tell of itself."""
+
+import os
+
+from chatvault.lib import logs
+
+
+class _Begun:
+    """One instance, below: the process that has begun; a forked child has not."""
+
+    pid = 0
+
+
+_begun = _Begun()
+
+
+def begin(role: str) -> None:
+    """Call it with the name of the role; calling it again in the same process does nothing."""
+    if _begun.pid == os.getpid():
+        return
+    _begun.pid = os.getpid()
+    logs.become(role)
