@@ -1,13 +1,37 @@
-"""When background work is due. Every task is found by query, so a lost message costs one turn."""
+"""When background work is due: all of it, in this one file.
 
-from typing import Any, Final
+At its start the beat copies these entries into the database, where an admin may give a job another
+time, pause it or run it now. Jobs find what there is to do by query, so a lost message costs one
+turn and a message too many does nothing.
+"""
 
-_HOUR_S: Final = 3600.0
+from typing import Final
 
-SCHEDULE: Final[dict[str, dict[str, Any]]] = {
-    "roll-up-recent-hours": {
-        "task": "apps.usage.tasks.roll_up_recent_hours",
-        "schedule": _HOUR_S,
-        "options": {"expires": _HOUR_S},
-    },
+from chatvault.lib.timetable import Daily, Every, Job
+
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3_600
+
+TIMETABLE: Final[dict[str, Job]] = {
+    "look-after-jobs": Job(
+        "apps.configuration.tasks.look_after_jobs",
+        Every(_MINUTE_S),
+        "Finds runs whose worker died and messages that got lost, and starts them again.",
+        is_recorded=False,
+    ),
+    "roll-up-recent-hours": Job(
+        "apps.usage.tasks.roll_up_recent_hours",
+        Every(_HOUR_S),
+        "Recomputes the hourly sums of every hour that closed since the last run.",
+    ),
+    "forget-the-old": Job(
+        "apps.configuration.tasks.forget_the_old",
+        Daily(1, 40),
+        "Removes expired sessions, read announcements and old runs of jobs.",
+    ),
+    "verify-ledger": Job(
+        "apps.usage.tasks.verify_ledger",
+        Daily(3, 10),
+        "Proves that requests, ledger, hourly sums and budgets agree; fails when they do not.",
+    ),
 }

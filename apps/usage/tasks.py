@@ -1,22 +1,55 @@
+from __future__ import annotations
+
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from celery import shared_task
-
+from apps.configuration import jobs
+from apps.configuration.job_errors import JobProblem
+from apps.configuration.models import JobRun
 from apps.usage import rollups
+from apps.usage.verify import verify
 from chatvault.lib import clock
 
-_RECENT = timedelta(hours=2)
+_HOUR: Final = timedelta(hours=1)
+_RECENT: Final = timedelta(hours=2)
+_MOST: Final = timedelta(days=7)
 
 
-@shared_task(acks_late=True)
-def roll_up_hour(hour: str) -> None:
+@jobs.task("roll-up-hour", unit="hours")
+def roll_up_hour(job: jobs.Job, hour: str) -> None:
     """Recompute one hour of usage; running it twice changes nothing."""
     start = datetime.fromisoformat(hour)
-    rollups.recompute(start, start + timedelta(hours=1))
+    rollups.recompute(start, start + _HOUR)
+    job.progress(1, 1)
 
 
-@shared_task(acks_late=True)
-def roll_up_recent_hours() -> None:
-    """Recompute the hours that just closed: what was late or lost is put right."""
-    now = datetime.fromtimestamp(clock.wall_s(), UTC).replace(minute=0, second=0, microsecond=0)
-    rollups.recompute(now - _RECENT, now)
+@jobs.task("roll-up-recent-hours", unit="hours")
+def roll_up_recent_hours(job: jobs.Job) -> None:
+    """Recompute the hours that closed since the last run: what was late or lost is put right."""
+    end = datetime.fromtimestamp(clock.wall_s(), UTC).replace(minute=0, second=0, microsecond=0)
+    hour = max(_caught_up(job.row) - _RECENT, end - _MOST)
+    hour = min(hour.replace(minute=0, second=0, microsecond=0), end - _RECENT)
+    total = (end - hour) // _HOUR
+    for number in range(total):
+        job.progress(number, total)
+        rollups.recompute(hour + number * _HOUR, hour + (number + 1) * _HOUR)
+    job.progress(total, total)
+
+
+@jobs.task("verify-ledger", unit="checks")
+def verify_ledger(job: jobs.Job) -> None:
+    """Fails when requests, ledger, hourly sums and budgets do not tell the same story."""
+    findings = verify()
+    job.progress(len(findings), len(findings))
+    wrong = [f"{each.name}: {each.differences}" for each in findings if each.differences]
+    if wrong:
+        raise JobProblem(
+            f"Differences found. {'; '.join(wrong)}. `manage.py verify_ledger` shows examples."
+        )
+
+
+def _caught_up(row: JobRun) -> datetime:
+    """When the last run that ended well began: everything before it is right."""
+    done = JobRun.objects.filter(name=row.name, state=JobRun.State.DONE).order_by("-pk")
+    began = done.values_list("started_at", flat=True).first()
+    return began if began is not None else clock.now() - _MOST

@@ -31,6 +31,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_celery_beat",
     "apps.configuration",
     "apps.accounts",
     "apps.providers",
@@ -71,6 +72,7 @@ WSGI_APPLICATION = "chatvault.wsgi.application"
 
 DATABASES = {"default": CHATVAULT.database.as_django(CHATVAULT.home)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+MIGRATION_MODULES = {"django_celery_beat": "chatvault.celery_beat.migrations"}
 
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = [
@@ -130,12 +132,24 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
-globals().update(CHATVAULT.celery.as_django(CHATVAULT.home, CHATVAULT.redis.url.get_secret_value()))
+globals().update(CHATVAULT.celery.as_django(CHATVAULT.home, CHATVAULT.redis))
+JOBS_APPLICATION = "chatvault.celery.app"
+CELERY_TASK_DEFAULT_QUEUE = "chatvault"
 CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_CONNECTION_TIMEOUT = 5
+CELERY_BEAT_SCHEDULER = "chatvault.scheduler:OneBeat"
+CELERY_BEAT_SYNC_EVERY = 1
 CELERY_TIMEZONE = "UTC"
 
 LOGGING = CHATVAULT.log.as_django(CHATVAULT.core.log_level)

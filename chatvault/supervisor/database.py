@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from django.apps import apps
+from django.conf import settings
 from django.core import checks
 from django.core.management import call_command
 from django.db import connection
@@ -103,7 +104,8 @@ def _told_when_away() -> Iterator[None]:
 def _migrations_on_disk() -> set[tuple[str, str]]:
     found = set()
     for app in apps.get_app_configs():
-        spec = find_spec(f"{app.name}.migrations")
+        module = settings.MIGRATION_MODULES.get(app.label, f"{app.name}.migrations")
+        spec = find_spec(module)
         for folder in (spec.submodule_search_locations or []) if spec else []:
             names = (path.stem for path in Path(folder).glob("*.py"))
             found |= {(app.label, name) for name in names if not name.startswith("_")}

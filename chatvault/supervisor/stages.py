@@ -66,7 +66,10 @@ def _background() -> list[Child]:
         "ingest": lambda: Child("ingest", tasks.ingest, tasks.INGEST_GRACE_S),
         "beat": lambda: Child("beat", tasks.beat, 5.0, niceness=tasks.BACKGROUND_NICENESS),
         "worker": lambda: Child(
-            "worker", tasks.work, tasks.WORKER_GRACE_S, niceness=tasks.BACKGROUND_NICENESS
+            "worker",
+            tasks.work,
+            settings.CHATVAULT.celery.grace_s,
+            niceness=tasks.BACKGROUND_NICENESS,
         ),
     }
     roles = settings.CHATVAULT.serving.roles

@@ -1,7 +1,6 @@
 """What each child of the supervisor does. Heavy imports happen in the child that needs them."""
 
 import socket
-import warnings
 from collections.abc import Callable
 from typing import Final
 
@@ -12,7 +11,6 @@ Task = Callable[[Ready], int | None]
 
 AFTER_DRAIN_S: Final = 5.0  # to cut off what is left, close the books and seal the journal
 INGEST_GRACE_S: Final = 20.0  # it is calm by itself until too much waits
-WORKER_GRACE_S: Final = 15.0
 BACKGROUND_NICENESS: Final = 15
 
 
@@ -59,36 +57,12 @@ def ingest(ready: Ready) -> None:
 
 
 def beat(ready: Ready) -> None:
-    from chatvault.celery import app
+    from chatvault.worker import keep_time
 
-    ready()
-    folder = settings.CHATVAULT.home / "beat"
-    app.Beat(
-        schedule=str(folder / "schedule"),
-        pidfile=None,
-        quiet=True,
-        loglevel="WARNING",
-        max_interval=60,
-    ).run()
+    keep_time(ready)
 
 
 def work(ready: Ready) -> int:
-    from celery import platforms
+    from chatvault.worker import work
 
-    from chatvault.celery import app
-
-    warnings.simplefilter("ignore", platforms.SecurityWarning)  # type: ignore[attr-defined]
-    # who serves is the operator's decision
-    worker = app.Worker(
-        pool_cls="threads",
-        concurrency=settings.CHATVAULT.celery.threads,
-        loglevel="WARNING",
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        hostname=f"chatvault@{socket.gethostname()}",
-        quiet=True,
-    )
-    ready()
-    worker.start()
-    return int(worker.exitcode or 0)
+    return work(ready)

@@ -2,14 +2,14 @@
 
 import pytest
 
-from chatvault.beat import SCHEDULE
+from chatvault.beat import TIMETABLE
 from chatvault.celery import app
 
 
 @pytest.mark.django_db
 def test_every_task_of_the_schedule_exists() -> None:
     app.loader.import_default_modules()
-    assert {entry["task"] for entry in SCHEDULE.values()} <= set(app.tasks)
+    assert {job.task for job in TIMETABLE.values()} <= set(app.tasks)
 
 
 def test_only_json_is_taken_and_given() -> None:

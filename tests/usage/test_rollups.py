@@ -47,7 +47,7 @@ def test_wrong_sums_are_put_right(world):
     HourlyRollup.objects.create(
         hour=HOUR, team_id=1, client_id=1, key_id=1, alias="ghost", deployment_id=0, requests=5
     )
-    roll_up_hour(HOUR.isoformat())
+    roll_up_hour(hour=HOUR.isoformat())
     assert sums() == before
 
 
