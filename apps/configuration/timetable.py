@@ -29,7 +29,7 @@ def sync(jobs: Mapping[str, Job]) -> None:
         row = rows.pop(name, None) or PeriodicTask(name=name, enabled=True)
         before = _content(row)
         if row.pk is None or when_of(row) in (None, default_of(row)):
-            _place(row, job.when)
+            place(row, job.when)
         row.task, row.description = job.task, job.purpose
         row.args, row.kwargs = "[]", "{}"
         row.headers = json.dumps({_DEFAULT: write(job.when)})
@@ -69,7 +69,7 @@ def is_changed(row: PeriodicTask) -> bool:
 @transaction.atomic
 def move(*, row: PeriodicTask, when: When) -> None:
     """Give the job this time; the beat follows within seconds."""
-    _place(row, when)
+    place(row, when)
     row.save()
 
 
@@ -80,7 +80,7 @@ def restore(*, row: PeriodicTask) -> bool:
     if default is None or (row.enabled and not is_changed(row)):
         return False
     row.enabled = True
-    _place(row, default)
+    place(row, default)
     row.save()
     return True
 
@@ -100,7 +100,8 @@ def run_now(*, row: PeriodicTask) -> JobRun | None:
     return job_queue.enqueue(row.name, row.task)
 
 
-def _place(row: PeriodicTask, when: When) -> None:
+def place(row: PeriodicTask, when: When) -> None:
+    """Give the job this time; the caller saves it."""
     if isinstance(when, Every):
         every, unit = next((when.seconds // s, u) for s, u in _UNITS if when.seconds % s == 0)
         row.crontab = None

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from apps.billing.words import short_usd
+from apps.configuration import job_health
 from apps.providers.models import Alias
 from apps.usage import refused
 from apps.usage.charts import charts_of
@@ -49,6 +50,7 @@ def with_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
         "journal": journal_health(settings.CHATVAULT.journal_dir),
         "log_url": reverse("admin:usage_requestlog_changelist"),
         "refusals": _refusals(),
+        "job_problems": job_health.problems(),
     }
     if not found.has_traffic:
         context |= _first_call(request)

@@ -17,8 +17,8 @@ class JobRunQuerySet(models.QuerySet["JobRun"]):
         return self.filter(state=JobRun.State.RUNNING, heartbeat_at__lt=instant)
 
     def latest_of_each(self) -> Self:
-        """The newest run of every job."""
-        newest = self.model._default_manager.values("name").annotate(top=models.Max("pk"))
+        """The newest of these runs for every job."""
+        newest = self.order_by().values("name").annotate(top=models.Max("pk"))
         return self.filter(pk__in=newest.values("top"))
 
 
