@@ -23,4 +23,11 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         else:
             await django_app(dict(scope), receive, send)
     elif scope["type"] == "lifespan":
-        await serve_lifespan(receive, send, start=lifecycle.start, stop=lifecycle.stop)
+        await serve_lifespan(receive, send, start=_start, stop=lifecycle.stop)
+
+
+async def _start() -> None:
+    from apps.gateway import reporting  # models: only after Django is set up
+
+    await lifecycle.start()
+    reporting.start_web()

@@ -11,6 +11,7 @@ from django.db import Error, close_old_connections, connection
 from apps.gateway.health import live, metrics
 from chatvault.asgi_types import Receive, Scope, Send
 from chatvault.lib.errors import RouteNotFound
+from chatvault.lib.metrics import reporter
 from chatvault.lifespan import serve_lifespan
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
@@ -24,7 +25,7 @@ _asking = ThreadPoolExecutor(1, thread_name_prefix="readiness")  # one: a stuck 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """The admin, its API and the probes. Clients' requests are refused, not half served."""
     if scope["type"] == "lifespan":
-        await serve_lifespan(receive, send, start=_nothing, stop=_nothing)
+        await serve_lifespan(receive, send, start=_start, stop=_stop)
     elif scope["type"] == "http":
         await _answer(scope, receive, send)
 
@@ -38,7 +39,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
         status = {"status": "ok" if is_ready else "not ready", "database": is_ready}
         await _send_json(send, 200 if is_ready else 503, msgspec.json.encode(status))
     elif path == "/metrics":
-        await _send_whole(send, *metrics(None, scope))
+        await _send_whole(send, *await metrics(None, scope))
     elif path.startswith("/v1/"):
         error = RouteNotFound("This process serves the admin; clients are served by a gateway.")
         await _send_json(send, 404, msgspec.json.encode(error.openai()))
@@ -65,8 +66,14 @@ def _ask() -> bool:
     return True
 
 
-async def _nothing() -> None:
-    return
+async def _start() -> None:
+    from apps.gateway import reporting  # models: only after Django is set up
+
+    reporting.start_web()
+
+
+async def _stop() -> None:
+    reporter.stop()
 
 
 async def _send_json(send: Send, status: int, body: bytes) -> None:

@@ -4,6 +4,7 @@ tell of itself."""
 import os
 
 from chatvault.lib import logs
+from chatvault.lib.metrics import reporter
 
 
 class _Begun:
@@ -21,3 +22,4 @@ def begin(role: str) -> None:
         return
     _begun.pid = os.getpid()
     logs.become(role)
+    reporter.be(role)

@@ -70,6 +70,11 @@ class Breaker:
         for deployment_id in [i for i in self._circuits if i not in known]:
             del self._circuits[deployment_id]
 
+    def is_open(self, deployment_id: int) -> bool:
+        """Whether it is left alone now, or tried by one probe. For any thread."""
+        circuit = self._circuits.get(deployment_id)
+        return circuit is not None and circuit.failures >= FAILURES_TO_OPEN
+
     def open_ids(self) -> list[int]:
         now = clock.monotonic()
         return [i for i, circuit in self._circuits.items() if circuit.open_until > now]

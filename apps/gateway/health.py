@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
+import asyncio
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from apps.gateway.contracts import Headers
 from apps.gateway.plane import DataPlane
+from apps.gateway.plane_figures import PlaneFigures
 from apps.gateway.reply import JSON, NO_STORE
+from chatvault.lib.metrics import reporter
+from chatvault.lib.metrics.access import Access
+from chatvault.lib.metrics.text import CONTENT_TYPE, render
 
 Scope = MutableMapping[str, Any]
 Whole = tuple[int, Headers, bytes]
-
-# A proxy on this machine speaks for somebody else.
-_RELAYED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
 
 
 def live(plane: DataPlane | None, scope: Scope) -> Whole:
@@ -37,23 +39,30 @@ def ready(plane: DataPlane | None, scope: Scope) -> Whole:
     return _json(200 if is_ready else 503, {"status": status, **checks})
 
 
-def metrics(plane: DataPlane | None, scope: Scope) -> Whole:
-    """Prometheus' text format, for callers on this machine only."""
-    client = scope.get("client")
-    is_relayed = any(name in _RELAYED for name, _ in scope.get("headers", ()))
-    if client is None or not ipaddress.ip_address(client[0]).is_loopback or is_relayed or not plane:
+async def metrics(plane: DataPlane | None, scope: Scope) -> Whole:
+    """The figures of all processes of this node, for those who may read them.
+
+    Other processes' files and the database are read in a thread: requests do not wait.
+    """
+    known = reporter.running()
+    access = known.access if known is not None else Access()
+    refusal = access.refusal(scope.get("client"), scope.get("headers", ()))
+    if refusal == 401:
+        status, head, body = _json(401, {"status": "a token is needed"})
+        return status, [*head, (b"www-authenticate", b"Bearer")], body
+    if refusal is None and known is not None:
+        read = known.exposition
+    elif refusal is None and plane is not None:
+        read = partial(_alone, plane)
+    else:
         return _json(404, {"status": "not found"})
-    stats = plane.pool.stats()
-    plane.metrics.gauges.update(
-        {
-            "chatvault_upstream_connections_open": stats.open,
-            "chatvault_upstream_connections_idle": stats.idle,
-            "chatvault_requests_running": len(plane.live),
-            "chatvault_snapshot_version": plane.view.snapshot.version,
-        }
-    )
-    body = plane.metrics.exposition()
-    return 200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8"), NO_STORE], body
+    text = await asyncio.get_running_loop().run_in_executor(None, read)
+    return 200, [(b"content-type", CONTENT_TYPE), NO_STORE], text
+
+
+def _alone(plane: DataPlane) -> bytes:
+    """Where nothing else reports, as when a plane was put together by hand."""
+    return render(list(PlaneFigures(plane, reporter.process_name())()))
 
 
 def _json(status: int, content: dict[str, Any]) -> Whole:

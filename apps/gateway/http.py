@@ -41,7 +41,8 @@ OPERATIONS: dict[str, Operation] = {
     "/v1/completions": "completions",
     "/v1/embeddings": "embeddings",
 }
-PROBES = {"/livez": live, "/readyz": ready, "/metrics": metrics}
+PROBES = {"/livez": live, "/readyz": ready}
+METRICS = "/metrics"
 MODELS = "/v1/models"
 MAX_HEADERS = 64
 MAX_CLIENT_ID_BYTES = 512
@@ -50,7 +51,7 @@ _KEY_HEADERS = frozenset({b"x-api-key", b"api-key"})
 
 def handles(path: str) -> bool:
     """Whether this door answers the path; everything else is Django's."""
-    return path.startswith("/v1/") or path in PROBES
+    return path.startswith("/v1/") or path in PROBES or path == METRICS
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,6 +60,9 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     probe = PROBES.get(path)
     if probe is not None:
         await _send_whole(send, *probe(lifecycle.running(), scope))
+        return
+    if path == METRICS:
+        await _send_whole(send, *await metrics(lifecycle.running(), scope))
         return
     outlet = AsgiOutlet(receive, send)
     with contextlib.suppress(ClientGone):
@@ -102,7 +106,7 @@ async def answer(
         raise
     except ChatVaultError as error:
         if plane is not None and not isinstance(error, UpstreamError):
-            plane.metrics.refused(error.public_code)
+            plane.metrics.refused(error.public_code, error.http_status)
             plane.refusals.note(request, error, plane.keys)
         if outlet.is_started:  # a stream whose books could not be closed is not a finished answer
             await outlet.end(error_event(error))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
+
+from apps.gateway.plane_figures import watch_loop
+from chatvault.lib.metrics import reporter
 
 if TYPE_CHECKING:
     from apps.gateway.plane import DataPlane
@@ -14,6 +18,7 @@ class _Process:
 
     plane: DataPlane | None = None
     wiring: Wiring | None = None
+    loop_watch: asyncio.Task[None] | None = None
 
 
 _process = _Process()
@@ -31,15 +36,22 @@ def use(plane: DataPlane | None) -> None:
 
 async def start() -> None:
     """Put the plane together from settings and database, and follow changes from then on."""
-    from apps.gateway.wiring import Wiring  # the control plane's side: not for the hot path
+    from apps.gateway import reporting  # the control plane's side: not for the hot path
+    from apps.gateway.wiring import Wiring
 
     _process.wiring = wiring = Wiring()
-    use(await wiring.start())
+    plane = await wiring.start()
+    reporting.start_gateway(plane)
+    _process.loop_watch = asyncio.create_task(watch_loop(plane.metrics))
+    use(plane)
 
 
 async def stop() -> None:
     """End following, close connections, seal the journal. Requests have ended before."""
     wiring, _process.wiring = _process.wiring, None
+    if _process.loop_watch is not None:
+        _process.loop_watch.cancel()
     if wiring is not None:
         await wiring.stop()
+    reporter.stop()
     use(None)

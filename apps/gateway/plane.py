@@ -166,6 +166,7 @@ class DataPlane:
         self.breaker = Breaker()
         self.retries = RetryBudget()
         self.is_draining = False
+        self.followed_at = clock.monotonic()  # when the view was last known to be the newest
         self.live: dict[bytes, Meter] = {}  # requests whose books are open, by id
         self.on_adopt: Callable[[View], None] | None = None
 

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 GATHER_S: Final = 0.1
 _STATUS_S: Final = 1.0
+_SILENT_S: Final = 5.0
 _RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 _LAST_RUN_S: Final = 10.0
 _CALM_NICE: Final = 19
@@ -38,6 +39,14 @@ class IngestStatus(msgspec.Struct, frozen=True):
     unshipped_bytes: int
     shipped_requests: int  # since it was started
     failures: int  # tries that the database refused since it last worked
+    failed_batches: int = 0  # since it was started
+    worked_at_s: float = 0.0  # the last time that there was nothing to do, or that it was done
+    delay_s: float = 0.0  # between a settlement and its row, the longest of the last batch
+
+    def lag_s(self, now_s: float) -> float:
+        """How late rows are now; while ingest does not get on it grows."""
+        idle_s = max(now_s - self.worked_at_s, 0.0)
+        return self.delay_s if idle_s < _SILENT_S else idle_s
 
 
 def read_status(directory: Path) -> IngestStatus | None:
@@ -57,6 +66,9 @@ class Follower:
         self._ingester: Ingester | None = None
         self._shipped = 0
         self._failures = 0
+        self._failed_batches = 0
+        self._worked_at_s = clock.wall_s()
+        self._delay_s = 0.0
         self._status_at = 0.0
 
     def run(self) -> None:
@@ -110,12 +122,15 @@ class Follower:
         before = self._ingester.shipped
         count = self._ingester.step()
         self._shipped += self._ingester.shipped - before
+        self._worked_at_s = clock.wall_s()
+        self._delay_s = self._ingester.delay_s
         self._tell(is_due=False)
         return count
 
     def _recover(self, error: Error) -> None:
         """The outcome of a commit may be unknown: begin again from what is stored."""
         self._failures += 1
+        self._failed_batches += 1
         level = logging.ERROR if self._failures in (1, 10) else logging.DEBUG
         reason = str(error).partition("\n")[0]
         log.log(level, "The database did not take a batch (%s); trying again.", reason)
@@ -136,7 +151,15 @@ class Follower:
         if not is_due and now < self._status_at + _STATUS_S:
             return
         self._status_at = now
-        status = IngestStatus(clock.wall_s(), self._lag(), self._shipped, self._failures)
+        status = IngestStatus(
+            clock.wall_s(),
+            self._lag(),
+            self._shipped,
+            self._failures,
+            self._failed_batches,
+            self._worked_at_s,
+            self._delay_s,
+        )
         path = _status_path(self._directory)
         temporary = path.with_suffix(".part")
         with contextlib.suppress(OSError):  # a full disk is a reason to ship, not to stop

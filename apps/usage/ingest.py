@@ -46,6 +46,7 @@ class Ingester:
         self._bad: dict[Path, int] = defaultdict(int)
         self._shipped_offset: dict[Path, int] = {}
         self.shipped = 0  # requests, since this object was made
+        self.delay_s = 0.0  # of the last step: how old the oldest settlement was when booked
 
     def load(self) -> None:
         """Learn what is in the database and what was read before. Raises django.db.Error."""
@@ -85,6 +86,7 @@ class Ingester:
         for owner in self._open.owners() - owners.keys():
             self._settle_dead(owner, batch)  # its files are gone: nobody else will
         if not batch:
+            self.delay_s = 0.0
             return -1
         orphans = commit(batch, journal_id=self._journal_id, names=self._names)
         self._after_commit(batch, orphans)
@@ -160,6 +162,9 @@ class Ingester:
 
     def _after_commit(self, batch: Batch, orphans: list[Settle]) -> None:
         self.shipped += len(batch.closed)
+        if batch.closed:
+            oldest_ms = min(one.settle.at_ms for one in batch.closed)
+            self.delay_s = max(clock.wall_s() - oldest_ms / 1000, 0.0)
         self._open.forget(one.request for one in batch.closed)
         for request in batch.to_store:
             request.is_stored = True

@@ -57,6 +57,7 @@ class Journal:
         self._segment_bytes = segment_bytes
         self._cap_bytes = cap_bytes
         self._sync_interval_s = sync_interval_s
+        self.sync_failures = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -156,6 +157,11 @@ class Journal:
         """Whether a new request would be recorded now."""
         return self._segment is not None and not self._is_full and self._headroom > 0
 
+    @property
+    def headroom_bytes(self) -> int:
+        """What new requests may still take, before they are refused."""
+        return max(self._headroom, 0)
+
     def _refuse_new(self, records: tuple[Record, ...]) -> None:
         if any(type(record) is Intent for record in records):
             raise JournalUnavailable
@@ -226,6 +232,7 @@ class Journal:
         if segment is not None and not segment.sync():
             is_durable = False
             self._leave(segment)
+        self.sync_failures += not is_durable and segment is not None
         _tell(waiters, is_durable)
 
     def _leave(self, segment: Segment) -> None:

@@ -4,6 +4,7 @@ import secrets as _secrets
 from pathlib import Path
 
 from chatvault.settings.admin import UNFOLD as UNFOLD
+from chatvault.settings.metrics import counted
 from chatvault.settings.sections import Sections
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -41,6 +42,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -49,6 +51,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
 TEMPLATES = [
@@ -70,7 +73,7 @@ ROOT_URLCONF = "chatvault.urls"
 ASGI_APPLICATION = "chatvault.asgi.application"
 WSGI_APPLICATION = "chatvault.wsgi.application"
 
-DATABASES = {"default": CHATVAULT.database.as_django(CHATVAULT.home)}
+DATABASES = counted({"default": CHATVAULT.database.as_django(CHATVAULT.home)})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MIGRATION_MODULES = {"django_celery_beat": "chatvault.celery_beat.migrations"}
 

@@ -9,6 +9,7 @@ from chatvault.settings.database import DatabaseSettings
 from chatvault.settings.gateway import GatewaySettings
 from chatvault.settings.journal import JournalSettings
 from chatvault.settings.logs import LogSettings
+from chatvault.settings.metrics import MetricsSettings
 from chatvault.settings.redis import RedisSettings
 from chatvault.settings.retention import RetentionSettings
 from chatvault.settings.serving import ServingSettings
@@ -31,6 +32,7 @@ class Sections:
     celery: CelerySettings = field(default_factory=CelerySettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     @property
     def home(self) -> Path:

@@ -14,6 +14,8 @@ HOT = (
     "apps.gateway.contracts",
     "apps.gateway.plane",
     "apps.gateway.refusals",
+    "apps.gateway.metrics",
+    "apps.gateway.plane_figures",
     "apps.gateway.strategies",
     "apps.gateway.breaker",
     "apps.gateway.snapshot.model",

@@ -16,6 +16,7 @@ class Stepper:
         self.threads: list[str] = []
         self.made = 0
         self.shipped = 0
+        self.delay_s = 0.0
 
     def __call__(self, _directory):
         self.made += 1

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from apps.gateway.plane import DataPlane, View
 from apps.gateway.snapshot.model import Snapshot
+from chatvault.lib import clock
 
 logger = logging.getLogger(__name__)
 
@@ -80,3 +81,4 @@ class Follower:
             self._plane.keys.expire()  # what keys say of aliases and teams may have changed
             logger.info("serving revision %d", snapshot.version)
         self._last_id = last_id
+        self._plane.followed_at = clock.monotonic()

@@ -40,6 +40,7 @@ async def admit(
             raise error.with_status(plane.options.budget_exhausted_status) from None
         if failpoints.ARMED:
             failpoints.reach("reserved")
+        plane.metrics.admitted(headroom)
     return Meter(
         request,
         identity,

@@ -105,8 +105,11 @@ async def call(plan: list[Candidate], meter: Meter, plane: DataPlane) -> Upstrea
     plane.retries.earn()
     failure: UpstreamError | None = None
     for candidate in plan:
-        if failure is not None and not _may_retry(failure, candidate, meter, plane):
-            break
+        if failure is not None:
+            if not _may_retry(failure, candidate, meter, plane):
+                break
+            is_same = meter.candidate is candidate
+            plane.metrics.tried_again(candidate.deployment, is_same=is_same)
         try:
             return await _attempt(candidate, meter, plane)
         except UpstreamError as error:
@@ -153,7 +156,7 @@ def _note_failure(
     error: UpstreamError, candidate: Candidate, meter: Meter, plane: DataPlane
 ) -> None:
     record_end_of_attempt(error, meter, plane)
-    plane.metrics.attempted(candidate.deployment.name, error.public_code)
+    plane.metrics.attempted(candidate.deployment, error.public_code)
     deployment_id = candidate.deployment.id
     if error.blames_deployment:
         wait = error.headers.get("retry-after", "")

@@ -113,16 +113,17 @@ def record(meter: Meter, bill: Bill, plane: DataPlane) -> None:
         )
     )
     metrics = plane.metrics
-    if (
-        meter.outcome != "error" or meter.usage_source != "none"
-    ):  # else it was counted when it failed
-        metrics.attempted(candidate.deployment.name, meter.error_code or "ok")
+    if meter.error_code and (meter.outcome != "error" or meter.usage_source != "none"):
+        metrics.attempted(candidate.deployment, meter.error_code)  # else it was when it failed
     metrics.finished(
         request.alias,
-        meter.error_code or meter.outcome,
-        latency_s=latency_s,
-        first_token_s=first_token_s,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        charged_nano=bill.charged_nano,
+        candidate.deployment,
+        meter.outcome,
+        meter.http_status,
+        meter.error_code,
+        latency_s,
+        first_token_s,
+        usage,
+        bill.cost_nano,
+        bill.charged_nano,
     )

@@ -114,8 +114,8 @@ class UpstreamPool:
             self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
 
     def stats(self) -> PoolStats:
-        """Counts for the metrics."""
-        origins = self._origins.values()
+        """Counts for the metrics, from any thread."""
+        origins = list(self._origins.values())
         return PoolStats(
             open=sum(origin.open for origin in origins),
             idle=sum(len(origin.idle) for origin in origins),
