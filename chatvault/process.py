@@ -3,7 +3,7 @@ tell of itself."""
 
 import os
 
-from chatvault.lib import logs
+from chatvault.lib import databases, logs
 from chatvault.lib.metrics import reporter
 
 
@@ -23,3 +23,4 @@ def begin(role: str) -> None:
     _begun.pid = os.getpid()
     logs.become(role)
     reporter.be(role)
+    databases.become(role.rstrip("0123456789"))

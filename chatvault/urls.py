@@ -44,3 +44,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/redoc/", offline(SpectacularRedocView.as_view(url_name="schema")), name="redoc"),
     path("", include("apps.gateway.urls")),
 ]
+
+handler500 = "chatvault.unavailable.server_error"

@@ -73,7 +73,7 @@ ROOT_URLCONF = "chatvault.urls"
 ASGI_APPLICATION = "chatvault.asgi.application"
 WSGI_APPLICATION = "chatvault.wsgi.application"
 
-DATABASES = counted({"default": CHATVAULT.database.as_django(CHATVAULT.home)})
+DATABASES = counted(CHATVAULT.database.as_django(CHATVAULT.home))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MIGRATION_MODULES = {"django_celery_beat": "chatvault.celery_beat.migrations"}
 

@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.utils import DatabaseError, OperationalError
 
+from chatvault.lib import databases
 from chatvault.progress import say
 from chatvault.refusal import Refusal
 
@@ -124,7 +125,4 @@ def _applied_migrations() -> set[tuple[str, str]]:
 
 def close() -> None:
     """Lets go of every connection: a forked child must open its own."""
-    connection.close()
-    close_pool = getattr(connection, "close_pool", None)
-    if close_pool is not None:
-        close_pool()
+    databases.close_all()

@@ -90,15 +90,57 @@ def test_secrets_hide_in_reprs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_postgresql_from_a_url() -> None:
     made = DatabaseSettings(url="postgresql://us%40er:p%3Aw@db:6543/name?sslmode=require")
-    settings = made.as_django(Path("/home"))
+    settings = made.as_django(Path("/home"), "web")["default"]
     assert (settings["USER"], settings["PASSWORD"]) == ("us@er", "p:w")
-    assert (settings["HOST"], settings["PORT"], settings["NAME"]) == ("db", 6543, "name")
+    assert (settings["HOST"], settings["PORT"], settings["NAME"]) == ("db", "6543", "name")
     assert settings["OPTIONS"]["sslmode"] == "require"
     assert settings["OPTIONS"]["pool"]["max_size"] == 8
 
 
+def test_what_libpq_understands_is_passed_on() -> None:
+    made = DatabaseSettings(
+        url="postgresql://u@a:1,b:2/name?target_session_attrs=read-write&sslrootcert=/ca.pem"
+        "&application_name=mine&options=-c%20work_mem%3D8MB&connect_timeout=9"
+    )
+    settings = made.as_django(Path("/home"), "gateway")["default"]
+    options = settings["OPTIONS"]
+    assert (settings["HOST"], settings["PORT"]) == ("a,b", "1,2")
+    assert options["target_session_attrs"] == "read-write"
+    assert options["sslrootcert"] == "/ca.pem"
+    assert (options["application_name"], options["connect_timeout"]) == ("mine", "9")
+    assert options["options"].endswith("-c work_mem=8MB")
+
+
+@pytest.mark.parametrize(
+    ("role", "statement", "lock", "pool"),
+    [
+        ("web", 30_000, 5_000, 8),
+        ("pages", 30_000, 5_000, 8),
+        ("gateway", 2_000, 1_000, 4),
+        ("ingest", 0, 0, 2),
+        ("worker", 600_000, 5_000, 8),
+        ("migrate", 0, 1_000, 0),
+        ("manage", 0, 0, 0),
+    ],
+)
+def test_each_role_has_its_limits(role: str, statement: int, lock: int, pool: int) -> None:
+    options = DatabaseSettings().options(role)
+    assert options["options"] == (
+        f"-c statement_timeout={statement} -c lock_timeout={lock}"
+        " -c idle_in_transaction_session_timeout=60000"
+    )
+    assert options.get("pool", {}).get("max_size", 0) == pool
+    assert options["application_name"] == f"chatvault-{'gateway' if role == 'pages' else role}"
+
+
+def test_a_malformed_url_is_refused_without_its_password() -> None:
+    with pytest.raises(ValueError, match="malformed") as refused:
+        DatabaseSettings(url="postgresql://u:canary@db/x?nonsense=1").as_django(Path("/home"))
+    assert "canary" not in str(refused.value)
+
+
 def test_sqlite_begins_writing_at_once() -> None:
-    settings = DatabaseSettings().as_django(Path("/state"))
+    settings = DatabaseSettings().as_django(Path("/state"))["default"]
     assert settings["NAME"] == Path("/state/chatvault.sqlite3")
     assert settings["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
     assert "journal_mode=WAL" in settings["OPTIONS"]["init_command"]
