@@ -8,7 +8,7 @@
     ├── ModelNotFound
     ├── BudgetExhausted, BudgetHeld, Unpriced
     ├── RateLimited
-    ├── NoDeployment, JournalUnavailable, NotReady, KeysUnavailable
+    ├── NoDeployment, JournalUnavailable, LimitsUnavailable, NotReady, KeysUnavailable
     ├── UpstreamError ─ UpstreamConnectFailed, UpstreamForbidden, UpstreamTimedOut,
     │                   UpstreamBroken, UpstreamTooLarge, UpstreamInvalid, UpstreamRefused
     └── InternalError
@@ -201,6 +201,18 @@ class JournalUnavailable(ChatVaultError):
     type = "service_unavailable_error"
     code = "journal_unavailable"
     default_message = "The request cannot be recorded now. Try again."
+
+
+class LimitsUnavailable(ChatVaultError):
+    """What is spent cannot be known now, and what may be spent without knowing is used up."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "limits_unavailable"
+    default_message = (
+        "What is left of this budget cannot be checked for the moment. Nothing was sent to a "
+        "provider; try again in a second."
+    )
 
 
 class NotReady(ChatVaultError):

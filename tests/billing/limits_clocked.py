@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
 from apps.billing.limits import BudgetLimit, Demand, LocalLimits, QuotaLimit, ScopeLimits
 from chatvault.lib.errors import RateLimited
+from tests.billing.limits_redis import RedisWorld
 
 NS = 1_000_000_000
 USD = 1_000_000_000
@@ -17,15 +19,26 @@ def epoch(*date: int) -> int:
 
 
 class ClockedLimits:
-    """Local limits with clocks that the test moves, and ids that never repeat."""
+    """Limits with clocks that the test moves, and ids that never repeat. Local ones, or by
+    `through` those of another back end."""
 
     def __init__(self) -> None:
         self.mono_ns = 7_000 * NS
         self.wall_s = epoch(2026, 11, 23, 12)
-        self.limits = LocalLimits(
+        self.limits: Any = LocalLimits(
             monotonic_ns=lambda: self.mono_ns, wall_ns=lambda: self.wall_s * NS
         )
         self.ids = (number.to_bytes(16, "big") for number in count(1))
+
+    async def through(self, valkey_url: str) -> RedisWorld:
+        """From now on the limits are in Redis; `stop` what is returned."""
+        world = RedisWorld(
+            valkey_url,
+            monotonic_ns=lambda: self.mono_ns,
+            wall_ns=lambda: self.wall_s * NS,
+        )
+        self.limits = await world.start()
+        return world
 
     def sleep(self, seconds: float) -> None:
         self.mono_ns += round(seconds * NS)

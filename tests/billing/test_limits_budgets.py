@@ -16,11 +16,6 @@ from chatvault.lib.errors import BudgetExhausted, BudgetHeld, RateLimited
 from tests.billing.limits_clocked import USD, ClockedLimits, budget, epoch, quota
 
 
-@pytest.fixture
-def clocked() -> ClockedLimits:
-    return ClockedLimits()
-
-
 async def test_a_refused_request_consumes_nothing(clocked):
     roomy, tight = quota("tokens", 100, id=1), quota("requests", 1, id=2, kind="client")
     purse = budget(10 * USD)
@@ -250,7 +245,9 @@ async def test_a_restored_budget_is_what_the_ledger_says_and_not_a_sum(clocked):
     assert clocked.limits.usage_of(purse.budgets[0]) == BudgetUsage(epoch(2026, 11, 1), 70, 30, 0)
 
 
-async def test_a_restored_window_is_corrected_and_a_forgotten_one_is_let_be(clocked):
+async def test_a_restored_window_is_corrected_and_a_forgotten_one_is_let_be():
+    """Of limits in memory: elsewhere the ledger corrects and keys expire."""
+    clocked = ClockedLimits()
     purse = budget(100)
     clocked.limits.correct(1, epoch(2026, 11, 1), -1)
     clocked.limits.restore([BudgetState(1, epoch(2026, 11, 1), 70)])
@@ -273,7 +270,10 @@ async def test_of_five_hundred_at_once_exactly_the_seven_that_fit_pass(clocked):
     assert clocked.limits.in_flight == 0
 
 
-async def test_idle_windows_are_forgotten_and_busy_ones_are_not(clocked):
+async def test_idle_windows_are_forgotten_and_busy_ones_are_not():
+    """Of limits in memory: elsewhere the ledger corrects and keys expire."""
+    clocked = ClockedLimits()
+
     async def visit(number: int) -> None:
         scope = ScopeLimits(
             "key",

@@ -11,9 +11,17 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from apps.billing.limits import (
     BudgetLimit,
@@ -26,7 +34,10 @@ from apps.billing.limits import (
     QuotaLimit,
     ScopeLimits,
 )
+from apps.billing.limits.windows import width_ns
 from chatvault.lib.errors import BudgetExhausted, BudgetHeld, ChatVaultError, RateLimited
+from tests.billing.limits_redis import RedisBackend, RedisWorld
+from tests.servers.valkey import ValkeyServer
 
 NS = 1_000_000_000
 LEASE_S = 900
@@ -53,6 +64,7 @@ class Backend(Protocol):
     def crash(self, settled: list[BudgetState]) -> None: ...
     def usage_of(self, limit: BudgetLimit) -> BudgetUsage: ...
     def totals(self) -> tuple[int, int]: ...
+    def close(self) -> None: ...
 
 
 class LocalBackend:
@@ -73,6 +85,9 @@ class LocalBackend:
 
     def totals(self) -> tuple[int, int]:
         return self.limits.in_flight, self.limits.reserved_nano
+
+    def close(self) -> None:
+        pass
 
 
 def period_start(period: str, wall_ns: int) -> int:
@@ -100,7 +115,7 @@ class Model:
         self.bookings: list[dict[str, Any]] = []
 
     def slot(self, quota: QuotaLimit) -> int:
-        return self.clocks.monotonic // -(-quota.window_s * NS // 60)
+        return self.clocks.monotonic // width_ns(quota.window_s)
 
     def used(self, quota: QuotaLimit) -> int:
         if quota.unit == "concurrency":
@@ -198,6 +213,7 @@ class LimitsMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "runner"):
+            self.backend.close()
             self.runner.close()
 
     def run(self, call: Coroutine[Any, Any, Any]) -> Any:
@@ -316,3 +332,25 @@ class LimitsMachine(RuleBasedStateMachine):
 
 TestLocalLimits = LimitsMachine.TestCase
 TestLocalLimits.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+@pytest.fixture
+def redis_machine(valkey_server: ValkeyServer) -> type[LimitsMachine]:
+    class RedisMachine(LimitsMachine):
+        def make_backend(self, clocks: Clocks) -> Backend:
+            valkey_server.flush()
+            world = RedisWorld(
+                valkey_server.socket_url,
+                monotonic_ns=clocks.monotonic_ns,
+                wall_ns=clocks.wall_ns,
+                lease_s=LEASE_S,
+            )
+            return RedisBackend(world, self.runner)
+
+    return RedisMachine
+
+
+def test_limits_in_redis(redis_machine: type[LimitsMachine]) -> None:
+    run_state_machine_as_test(
+        redis_machine, settings=settings(max_examples=40, stateful_step_count=40, deadline=None)
+    )

@@ -15,11 +15,6 @@ from chatvault.lib.errors import RateLimited
 from tests.billing.limits_clocked import NS, ClockedLimits, quota
 
 
-@pytest.fixture
-def clocked() -> ClockedLimits:
-    return ClockedLimits()
-
-
 async def test_requests_pass_up_to_the_ceiling_and_again_when_the_window_has_moved_on(clocked):
     scope = quota("requests", 3, window_s=60)
     assert await clocked.admitted(scope, attempts=10) == 3

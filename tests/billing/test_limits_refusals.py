@@ -6,12 +6,7 @@ from apps.billing.limits import (
     Demand,
 )
 from chatvault.lib.errors import BudgetExhausted, RateLimited
-from tests.billing.limits_clocked import USD, ClockedLimits, budget, quota
-
-
-@pytest.fixture
-def clocked() -> ClockedLimits:
-    return ClockedLimits()
+from tests.billing.limits_clocked import USD, budget, quota
 
 
 async def test_a_refusal_by_rate_says_what_is_reached_and_when_it_ends(clocked):

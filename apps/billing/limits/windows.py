@@ -10,6 +10,7 @@ from apps.billing.limits.contract import BudgetLimit, Period, QuotaLimit
 
 SUBSLOTS = 60
 NS = 1_000_000_000
+US_PER_S = 1_000_000
 DAY_S = 86_400
 FOREVER_S = 1 << 40
 NEVER_NS = 1 << 62
@@ -49,7 +50,7 @@ class SlidingWindow:
         self.quota = quota
         self.total = 0
         self.buckets: deque[Bucket] = deque()
-        self.width_ns = _width_ns(quota.window_s)
+        self.width_ns = width_ns(quota.window_s)
         self._open(now_ns // self.width_ns)
 
     def _open(self, slot: int) -> None:
@@ -70,7 +71,7 @@ class SlidingWindow:
 
     def adopt(self, quota: QuotaLimit, now_ns: int) -> None:
         """Follow a changed quota of the same unit; bookings keep counting in its new length."""
-        width = _width_ns(quota.window_s)
+        width = width_ns(quota.window_s)
         self.quota = quota
         if width == self.width_ns:
             return
@@ -223,6 +224,7 @@ def period_bounds(period: Period, at_s: int) -> tuple[int, int]:
     return int(first.timestamp()), int(following.timestamp())
 
 
-def _width_ns(window_s: int) -> int:
-    """Rounded up, so that 60 sub-slots are never shorter than the window."""
-    return -(-max(window_s, 1) * NS // SUBSLOTS)
+def width_ns(window_s: int) -> int:
+    """Rounded up to whole microseconds, which every back end can count, so that 60 sub-slots are
+    never shorter than the window."""
+    return -(-max(window_s, 1) * US_PER_S // SUBSLOTS) * 1000

@@ -1,0 +1,1 @@
+"""Limits of many gateway processes, kept in Redis or Valkey: see README.md."""

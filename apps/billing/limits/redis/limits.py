@@ -1,0 +1,391 @@
+"""`Limits` of one gateway process among many: the counters are in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from apps.billing.limits import refusals
+from apps.billing.limits.contract import Demand, Headroom, ScopeLimits
+from apps.billing.limits.local import LEASE_S
+from apps.billing.limits.redis.address import Address
+from apps.billing.limits.redis.link import LinkLost
+from apps.billing.limits.redis.plan import Plan, Plans
+from apps.billing.limits.redis.script import Failed, Op, id_of
+from apps.billing.limits.redis.standby import RETRY, Standby
+from apps.billing.limits.redis.tie import BATCH, Tie, TieStats
+from apps.billing.limits.windows import NEVER_NS
+from chatvault.lib import clock
+from chatvault.lib.errors import ChatVaultError, LimitsUnavailable
+
+logger = logging.getLogger(__name__)
+
+_ADMITTED, _EXHAUSTED, _HELD, _LIMITED, _AWAITING, _UNKNOWN = 0, 2, 3, 4, 5, 6
+_LUA_NEVER: Final = -1
+_RECENT_S: Final = 5.0
+_REQUESTS_GRANTED: Final = 4
+_SAFETY: Final = 10  # of what is left, at most a tenth is granted to all processes together
+US = 1_000
+
+
+class LoadedBudget(msgspec.Struct, frozen=True):
+    """What the ledger says of a budget: windows are (start, settled nano-USD, booking number)."""
+
+    id: int
+    period: str
+    oldest_s: int
+    windows: tuple[tuple[int, int, int], ...]
+
+    def asked(self) -> tuple[Any, ...]:
+        windows = [(start_s, str(nano), booking) for start_s, nano, booking in self.windows]
+        return self.id, self.period, self.oldest_s, windows
+
+
+Load = Callable[[Sequence[int]], Awaitable[Sequence[LoadedBudget]]]
+
+
+class _Live(msgspec.Struct, gc=False):
+    """What one request holds, as this process remembers it."""
+
+    plan: Plan
+    tokens: int
+    nano_usd: int
+    held: list[tuple[int, int]]  # budget id, start of the window
+    headroom: Headroom
+    is_alone: bool = False  # admitted without Redis
+
+
+class RedisLimits:
+    """See `Limits`. `start` it in the loop that serves; before that and while Redis is away it
+    admits what `Standby` admits.
+
+    `_untold` is what Redis has to be told before it is asked again: requests that were admitted
+    or ended while it was away. `load` asks the control plane what budgets have spent that Redis
+    does not know; it may raise anything.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: Address,
+        prefix: str,
+        owner: str,
+        load: Load,
+        processes: int = 1,
+        timeout_s: float = 0.025,
+        retry_s: float = 0.5,
+        standby_s: float = 5.0,
+        lease_s: int = LEASE_S,
+        on_news: Callable[[], None] | None = None,
+        wall_ns: Callable[[], int] = clock.wall_ns,
+        monotonic_ns: Callable[[], int] = clock.monotonic_ns,
+        now_us: Callable[[], int] | None = None,
+    ) -> None:
+        self._owner, self._load = owner, load
+        self._processes, self._standby_s = processes, standby_s
+        self._wall_ns = wall_ns
+        self._plans = Plans()
+        self._live: dict[bytes, _Live] = {}
+        self._untold: dict[bytes, tuple[Any, ...]] = {}
+        self._spent_before: dict[int, tuple[float, int]] = {}
+        self._standby = Standby(lease_s=lease_s, monotonic_ns=monotonic_ns, wall_ns=wall_ns)
+        self._tie = Tie(
+            address=address,
+            prefix=prefix,
+            owner=owner,
+            lease_s=lease_s,
+            timeout_s=timeout_s,
+            retry_s=retry_s,
+            resync=self._resync,
+            turn=self._refresh_grants,
+            went_down=self._standby.begin,
+            on_news=on_news,
+            now_us=now_us,
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, patience_s: float = 2.0) -> None:
+        """Come up if Redis can be reached in time; later otherwise."""
+        self._task = asyncio.create_task(self._tie.run())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._tie.came_up.wait(), patience_s)
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            if self._tie.is_up:
+                with contextlib.suppress(LinkLost):
+                    await self._drop_grants()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self._tie.close()
+
+    @property
+    def is_up(self) -> bool:
+        return self._tie.is_up
+
+    @property
+    def stats(self) -> TieStats:
+        return self._tie.stats
+
+    @property
+    def admitted_alone(self) -> int:
+        """Requests that were admitted while Redis was away, since the start."""
+        return self._standby.admitted
+
+    @property
+    def clock_offset_ns(self) -> int:
+        """The server's wall clock less that of this machine."""
+        return self._tie.offset_ns
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._live)
+
+    async def reserve(
+        self, request_id: bytes, scopes: tuple[ScopeLimits, ...], demand: Demand
+    ) -> Headroom:
+        """See `Limits.reserve`; also LimitsUnavailable."""
+        known = self._live.get(request_id)
+        if known is not None:
+            return known.headroom
+        tokens, nano = demand.tokens, demand.nano_usd
+        if tokens < 0 or nano < 0:
+            raise ValueError("a demand is not negative")
+        plan = self._plans.of(scopes, self._wall_ns())
+        if not self._tie.is_up:
+            return await self._reserve_alone(request_id, plan, demand)
+        plan.used_at = clock.monotonic()
+        plan.recent_nano = max(plan.recent_nano, nano)
+        try:
+            answer = await self._ask_for(request_id, plan, tokens, nano)
+        except LinkLost:  # it may have been done all the same
+            self._untold[request_id] = (Op.RELEASE, id_of(request_id))
+            return await self._reserve_alone(request_id, plan, demand)
+        except asyncio.CancelledError:
+            self._say(request_id, (Op.RELEASE, id_of(request_id)))
+            raise
+        if answer[0] != _ADMITTED:
+            raise self._refusal(answer, plan, demand)
+        headroom = _headroom(answer)
+        held = [
+            (budget.id, start_s)
+            for (_, budget), start_s in zip(plan.budgets, answer[7], strict=True)
+        ]
+        headroom.budgets = tuple(held)
+        self._live[request_id] = _Live(plan, tokens, nano, held, headroom)
+        return headroom
+
+    async def extend(self, request_id: bytes, nano_usd: int) -> bool:
+        """See `Limits.extend`. While Redis is away only what it granted can be held."""
+        if nano_usd < 0:
+            raise ValueError("an extension is not negative")
+        live = self._live.get(request_id)
+        if live is None:
+            return False
+        if live.is_alone and not self._tie.is_up:
+            is_held = await self._standby.extend(request_id, nano_usd)
+        else:
+            amounts = [str(budget.amount_nano) for _, budget in self._newest(live.plan).budgets]
+            try:
+                is_held = await self._tie.ask(
+                    Op.EXTEND, id_of(request_id), str(nano_usd), amounts[: len(live.held)]
+                )
+            except LinkLost:
+                return False
+        if is_held:
+            live.nano_usd += nano_usd
+        return bool(is_held)
+
+    async def renew(self, request_id: bytes) -> bool:
+        """See `Limits.renew`. Slots cannot lapse unseen while Redis is away: they are announced
+        anew afterwards."""
+        live = self._live.get(request_id)
+        if live is None:
+            return False
+        try:
+            return bool(await self._tie.ask(Op.RENEW, id_of(request_id)))
+        except LinkLost:
+            return True
+
+    async def settle(self, request_id: bytes, *, tokens: int, nano_usd: int) -> None:
+        """See `Limits.settle`. Does not wait for Redis."""
+        if tokens < 0 or nano_usd < 0:
+            raise ValueError("a settlement is not negative")
+        live = self._live.pop(request_id, None)
+        if live is None:
+            return
+        live.plan.spent_nano += nano_usd
+        said = (Op.SETTLE, id_of(request_id), tokens, str(nano_usd))
+        if live.held:
+            ended = (Op.ANNOUNCE, self._owner, id_of(request_id), tokens, str(nano_usd), True)
+            untold: tuple[Any, ...] = (*ended, live.held, [])
+        else:
+            untold = said
+        if live.is_alone:
+            await self._standby.settle(request_id, tokens, nano_usd)
+            said = untold
+        self._say(request_id, said, untold)
+
+    async def release(self, request_id: bytes) -> None:
+        """See `Limits.release`. Does not wait for Redis."""
+        live = self._live.pop(request_id, None)
+        if live is None:
+            return
+        if live.is_alone:
+            await self._standby.release(request_id)
+        self._say(request_id, (Op.RELEASE, id_of(request_id)))
+
+    async def load(self, budgets: Sequence[LoadedBudget]) -> None:
+        """Say what the ledger says. Raises LinkLost."""
+        await self._tie.ask(Op.LOAD, [budget.asked() for budget in budgets])
+
+    def _say(
+        self,
+        request_id: bytes,
+        operation: tuple[Any, ...],
+        untold: tuple[Any, ...] | None = None,
+    ) -> None:
+        """Tell Redis now, or as soon as it is back."""
+        again = untold or operation
+        if not self._tie.is_up:
+            self._untold[request_id] = again
+            return
+        self._tie.tell(operation, partial(self._said, request_id, again))
+
+    def _said(self, request_id: bytes, again: tuple[Any, ...], answer: Any) -> None:
+        if isinstance(answer, Exception):
+            self._untold[request_id] = again
+
+    async def _ask_for(self, request_id: bytes, plan: Plan, tokens: int, nano: int) -> list[Any]:
+        operation = (Op.RESERVE, id_of(request_id), tokens, str(nano), plan.quotas_raw)
+        answer: list[Any] = await self._tie.ask(*operation, plan.budgets_raw)
+        if answer[0] == _UNKNOWN:
+            try:
+                await self.load(await self._load(answer[1]))
+            except LinkLost:
+                raise
+            except Exception as error:  # whatever keeps the control plane from telling
+                raise LimitsUnavailable(headers=RETRY) from error
+            answer = await self._tie.ask(*operation, plan.budgets_raw)
+        return answer
+
+    async def _reserve_alone(self, request_id: bytes, plan: Plan, demand: Demand) -> Headroom:
+        headroom = await self._standby.reserve(request_id, plan, demand)
+        held = list(headroom.budgets)
+        self._live[request_id] = live = _Live(
+            plan, demand.tokens, demand.nano_usd, held, headroom, is_alone=True
+        )
+        self._untold[request_id] = self._open(request_id, live)
+        return headroom
+
+    def _open(self, request_id: bytes, live: _Live) -> tuple[Any, ...]:
+        leases = [quota.id for _, quota in live.plan.quotas if quota.unit == "concurrency"]
+        nano = str(live.nano_usd)
+        said = (Op.ANNOUNCE, self._owner, id_of(request_id), live.tokens, nano, False)
+        return (*said, live.held, leases)
+
+    def _newest(self, plan: Plan) -> Plan:
+        """The plan in use now for the same budgets: an extension is judged by today's amounts."""
+        wanted = [budget.id for _, budget in plan.budgets]
+        latest = plan
+        for other in self._plans.used_since(plan.used_at):
+            if [budget.id for _, budget in other.budgets] == wanted:
+                latest = other if other.used_at >= latest.used_at else latest
+        return latest
+
+    def _refusal(self, answer: list[Any], plan: Plan, demand: Demand) -> ChatVaultError:
+        code = answer[0]
+        if code in (_AWAITING, _UNKNOWN):
+            return LimitsUnavailable(headers=RETRY)
+        if code == _LIMITED:
+            kind, quota = plan.quotas[answer[7] - 1]
+            wait_ns = NEVER_NS if answer[8] == _LUA_NEVER else answer[8] * US
+            return refusals.limited(kind, quota, wait_ns, _headroom(answer), demand)
+        kind, budget = plan.budgets[answer[1] - 1]
+        if code == _EXHAUSTED:
+            return refusals.exhausted(kind, budget, int(answer[2]), demand.nano_usd)
+        return refusals.held(kind, budget, int(answer[2]), int(answer[3]))
+
+    async def _resync(self, is_new_epoch: bool) -> None:
+        """Tell what happened while Redis was away; in a new epoch also what is held at all.
+
+        Grants are given back last: until then what was spent of them is held twice, never not.
+        """
+        if is_new_epoch:
+            self._standby.grants.clear()
+            for request_id, live in self._live.items():
+                self._untold.setdefault(request_id, self._open(request_id, live))
+        while True:
+            while self._untold:
+                await self._tell_untold()
+            await self._drop_grants()
+            await self._tie.ask(Op.JOINED, f"owner:{self._owner}", [])
+            if not self._untold:
+                break
+        for live in self._live.values():
+            live.is_alone = False  # Redis knows of it as of all others
+
+    async def _tell_untold(self) -> None:
+        told = list(self._untold.items())[:BATCH]
+        asked = (self._tie.ask(*operation) for _, operation in told)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for (request_id, operation), answer in zip(told, answers, strict=True):
+            if isinstance(answer, Failed):
+                logger.error("Redis did not take what was said of a request: %s", answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            if self._untold.get(request_id) is operation:
+                del self._untold[request_id]
+
+    async def _drop_grants(self) -> None:
+        budgets, self._standby.grants = list(self._standby.grants), {}
+        for budget_id in budgets:
+            await self._tie.ask(Op.GRANT, budget_id, 0, "0", "0", "0")
+
+    async def _refresh_grants(self) -> None:
+        """Once a second: as much of each budget in use as this process may need in an outage."""
+        wanted = self._wanted() if self._standby_s > 0 else {}
+        grants = self._standby.grants
+        for budget_id in [i for i in grants if i not in wanted]:
+            await self._tie.ask(Op.GRANT, budget_id, 0, "0", "0", "0")
+            del grants[budget_id]
+        divisor = _SAFETY * max(self._processes, self._standby.share)
+        for budget_id, (start_s, amount, want) in wanted.items():
+            granted, owners = await self._tie.ask(
+                Op.GRANT, budget_id, start_s, str(amount), str(want), str(want * divisor)
+            )
+            grants[budget_id] = int(granted)
+            self._standby.share = max(owners, self._processes)
+
+    def _wanted(self) -> dict[int, tuple[int, int, int]]:
+        """By budget id: start of the window, its amount, and what should be granted."""
+        now = clock.monotonic()
+        wanted: dict[int, tuple[int, int, int]] = {}
+        for plan in self._plans.used_since(now - _RECENT_S):
+            at, before = self._spent_before.get(id(plan), (now, plan.spent_nano))
+            rate = (plan.spent_nano - before) / max(now - at, 1.0)
+            want = max(_REQUESTS_GRANTED * plan.recent_nano, int(rate * self._standby_s))
+            self._spent_before[id(plan)] = (now, plan.spent_nano)
+            for (_, budget), start_s in zip(plan.budgets, plan.starts, strict=True):
+                _, _, other = wanted.get(budget.id, (0, 0, 0))
+                wanted[budget.id] = (start_s, budget.amount_nano, other + want)
+        return wanted
+
+
+def _headroom(answer: list[Any]) -> Headroom:
+    _, limit_r, left_r, reset_r, limit_t, left_t, reset_t = answer[:7]
+    headroom = Headroom()
+    if limit_r is not False:
+        headroom.limit_requests, headroom.remaining_requests = limit_r, left_r
+        headroom.reset_requests_s = reset_r / 1_000_000
+    if limit_t is not False:
+        headroom.limit_tokens, headroom.remaining_tokens = limit_t, left_t
+        headroom.reset_tokens_s = reset_t / 1_000_000
+    return headroom

@@ -1,0 +1,260 @@
+"""One process's tie to Redis: connects, follows the epoch, notices silence, sends batches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+import hiredis
+import msgspec
+
+from apps.billing.limits.redis.address import Address
+from apps.billing.limits.redis.link import Link, LinkLost, connect
+from apps.billing.limits.redis.script import (
+    SHA,
+    SOURCE,
+    Failed,
+    checked,
+    decode,
+    encode,
+    news_channel,
+    root_key,
+)
+from chatvault.lib import clock
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 64
+TURN_S: Final = 1.0
+_LOOK_S: Final = 0.1
+_DONE: Final = 0
+Operation = tuple[Any, ...]
+OnDone = Callable[[Any], None]
+
+
+class TieStats(msgspec.Struct):
+    """For metrics. Times in seconds."""
+
+    is_up: bool = False
+    epoch: int = 0
+    round_trip_s: float = 0.0  # of the latest batch
+    losses: int = 0
+    batches: int = 0
+    operations: int = 0
+
+
+class Tie:
+    """`ask` and `tell` send operations of limits.lua; those of one turn share a round trip.
+
+    `resync` is called with whether the epoch is a new one, before the tie counts as up; `turn`
+    about once a second while it is.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: Address,
+        prefix: str,
+        owner: str,
+        lease_s: int,
+        timeout_s: float,
+        retry_s: float,
+        resync: Callable[[bool], Awaitable[None]],
+        turn: Callable[[], Awaitable[None]],
+        went_down: Callable[[], None],
+        on_news: Callable[[], None] | None = None,
+        now_us: Callable[[], int] | None = None,
+    ) -> None:
+        self.is_up = False
+        self.stats = TieStats()
+        self.offset_ns = 0  # the server's wall clock less ours
+        self._address, self._root, self._owner = address, root_key(prefix), owner
+        self._channel = news_channel(prefix)
+        self._lease_us = lease_s * 1_000_000
+        self._timeout_s, self._retry_s = timeout_s, retry_s
+        self._resync, self._turn, self._went_down = resync, turn, went_down
+        self._on_news, self._now_us = on_news, now_us
+        self._link: Link | None = None
+        self._epoch = 0
+        self._batch: list[tuple[Operation, OnDone]] = []
+        self.came_up = asyncio.Event()  # once
+        self._changed = asyncio.Event()
+        self._has_told = False
+
+    async def run(self) -> None:
+        """Stay tied for as long as the task lives."""
+        while True:
+            try:
+                await self._hold()
+            except (LinkLost, Failed, hiredis.HiredisError) as error:
+                if not self._has_told:
+                    logger.warning("Redis cannot be used (%s); trying again.", error)
+                self._has_told = True
+            self._drop()
+            await asyncio.sleep(self._retry_s)
+
+    def close(self) -> None:
+        self._drop()
+
+    async def ask(self, *operation: Any) -> Any:
+        """The answer of one operation. Raises LinkLost: whether it was done is not known."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.tell(operation, partial(_resolve, future))
+        answer = await future
+        if isinstance(answer, Exception):
+            raise answer
+        return checked(answer)
+
+    def tell(self, operation: Operation, on_done: OnDone) -> None:
+        """Send without waiting; `on_done` gets the answer or LinkLost."""
+        batch = self._batch
+        batch.append((operation, on_done))
+        if len(batch) == 1:
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        batch, self._batch = self._batch, []
+        while batch:
+            part, batch = batch[:BATCH], batch[BATCH:]
+            link = self._link
+            if link is None:
+                _fail(part)
+                continue
+            now_us = self._now_us() if self._now_us is not None else 0
+            operations = [operation for operation, _ in part]
+            blob = encode((self._epoch, now_us, self._owner, self._lease_us, operations))
+            self.stats.batches += 1
+            self.stats.operations += len(part)
+            answered = partial(self._answered, part, clock.monotonic())
+            link.ask(("EVALSHA", SHA, 1, self._root, blob), answered)
+
+    def _answered(self, part: list[tuple[Operation, OnDone]], asked_at: float, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            if not isinstance(reply, LinkLost):
+                logger.error("Redis refused a batch: %s", reply)
+                self._lose()
+            _fail(part)
+            return
+        state, now_us, answers = decode(reply)
+        if state != _DONE:
+            self._bring_down()
+            self._changed.set()
+            _fail(part)
+            return
+        self.stats.round_trip_s = clock.monotonic() - asked_at
+        if self._now_us is None:
+            self.offset_ns = now_us * 1000 - clock.wall_ns()
+        for (_, on_done), answer in zip(part, answers, strict=True):
+            on_done(answer)
+
+    async def _hold(self) -> None:
+        on_push = self._pushed if self._on_news is not None else None
+        self._link = link = await connect(self._address, self._root, on_push)
+        link.on_lost = self._lose
+        self._changed.clear()
+        run_id = await _prepare(link, self._channel if on_push else None)
+        while link.is_open:
+            epoch = await self._epoch_of(link, run_id)
+            if epoch is None:
+                await asyncio.sleep(_LOOK_S)
+                continue
+            await self._come_up(epoch)
+            await self._stay_up(link)
+
+    async def _epoch_of(self, link: Link, run_id: bytes) -> int | None:
+        """The number of the epoch that rules on this server; None: it has to be built first."""
+        number, run = await link.call("HMGET", f"{self._root}:epoch", "n", "run")
+        return int(number) if number is not None and run == run_id else None
+
+    async def _come_up(self, epoch: int) -> None:
+        is_new = epoch != self._epoch
+        self._epoch = self.stats.epoch = epoch
+        self._changed.clear()
+        await self._resync(is_new)
+        self.is_up = self.stats.is_up = True
+        self.came_up.set()
+        self._has_told = False
+        logger.info("limits are shared through Redis, epoch %d", epoch)
+
+    async def _stay_up(self, link: Link) -> None:
+        """Until another epoch rules. Raises LinkLost."""
+        asyncio.get_running_loop().call_later(self._timeout_s / 2, self._watch, link)
+        while not self._changed.is_set():
+            await self._turn()
+            try:
+                await asyncio.wait_for(self._changed.wait(), TURN_S)
+            except TimeoutError:
+                continue
+        if not link.is_open:
+            raise LinkLost("the connection was lost")
+
+    def _watch(self, link: Link) -> None:
+        """Give up on a server that is silent; one more turn for what waits to be read."""
+        if link is not self._link or not self.is_up:
+            return
+        loop = asyncio.get_running_loop()
+        if self._is_silent(link):
+            loop.call_later(0, self._judge, link, link.waiting_since)
+            return
+        loop.call_later(self._timeout_s / 2, self._watch, link)
+
+    def _judge(self, link: Link, waiting_since: float) -> None:
+        if link.waiting_since == waiting_since and link is self._link:
+            self._lose()
+        else:
+            self._watch(link)
+
+    def _is_silent(self, link: Link) -> bool:
+        since = link.waiting_since
+        return bool(since) and clock.monotonic() - since > self._timeout_s
+
+    def _pushed(self, message: list[Any]) -> None:
+        if self._on_news is not None:
+            self._on_news()
+
+    def _lose(self) -> None:
+        self._changed.set()
+        self._drop()
+
+    def _bring_down(self) -> None:
+        if self.is_up:
+            self.is_up = self.stats.is_up = False
+            self.stats.losses += 1
+            self._went_down()
+
+    def _drop(self) -> None:
+        self._bring_down()
+        link, self._link = self._link, None
+        if link is not None:
+            link.on_lost = None
+            link.close()
+
+
+async def _prepare(link: Link, channel: str | None) -> bytes:
+    """The script is there, news are heard; returns which run of the server this is."""
+    await link.call("SCRIPT", "LOAD", SOURCE)
+    if channel is not None:
+        await link.call("SUBSCRIBE", channel)
+    return run_id_of(await link.call("INFO", "server"))
+
+
+def run_id_of(info: Any) -> bytes:
+    """What INFO calls run_id: another one after every start of the server."""
+    text = info if isinstance(info, bytes) else str(info).encode()
+    for line in text.splitlines():
+        if line.startswith(b"run_id:"):
+            return bytes(line[7:].strip())
+    raise LinkLost("the server does not tell its run_id")
+
+
+def _resolve(future: asyncio.Future[Any], answer: Any) -> None:
+    if not future.done():
+        future.set_result(answer)
+
+
+def _fail(part: list[tuple[Operation, OnDone]]) -> None:
+    for _, on_done in part:
+        on_done(LinkLost("no answer"))
