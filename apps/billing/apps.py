@@ -1,4 +1,13 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 from django.apps import AppConfig
+from django.conf import settings
+
+if TYPE_CHECKING:
+    from apps.billing.limits.contract import BudgetLimit
 
 
 class BillingConfig(AppConfig):
@@ -7,6 +16,22 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
 
     def ready(self) -> None:
-        from apps.billing import configuration
+        from apps.billing import configuration, held
+        from apps.configuration import announce
 
         configuration.register()
+        if settings.CHATVAULT.redis.is_used:
+            announce.register(_publish)
+            held.register(_held)
+
+
+def _publish() -> None:
+    from apps.billing import shared_limits  # its client is loaded where it is used
+
+    shared_limits.publish_news()
+
+
+def _held(budgets: Sequence[BudgetLimit]) -> Mapping[int, int]:
+    from apps.billing import shared_limits
+
+    return shared_limits.held_in_redis(budgets)

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet, Sum
 
 from apps.billing.limits.contract import Period
 from apps.billing.limits.windows import period_bounds
-from apps.billing.models import Budget, BudgetWindow, LedgerEntry
+from apps.billing.models import Budget, BudgetWindow, Counter, LedgerEntry
 
 LOCK_KEY: Final = 0x43_56_4C_45_44  # one writer of derived sums at a time, on PostgreSQL
 _LAST_S: Final = 253_402_300_799  # the end of the year 9999: what a date can hold
@@ -38,6 +38,15 @@ class Scope(NamedTuple):
     period: Period
 
 
+class Booked(NamedTuple):
+    """What a window has spent after the booking of this number; a higher one knows more."""
+
+    budget_id: int
+    start_s: int
+    settled_nano: int
+    booking: int
+
+
 class Window(NamedTuple):
     """One period of one budget; half-open, epoch seconds."""
 
@@ -56,9 +65,9 @@ def lock() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
 
 
-def book(charges: Iterable[Charge], now: datetime) -> None:
-    """Add charges to the windows they fall in. The ledger must have their entries already,
-    because a window that is new is summed from it."""
+def book(charges: Iterable[Charge], now: datetime) -> list[Booked]:
+    """Add charges to the windows they fall in; returns those windows as they are now. The ledger
+    must have their entries already, because a window that is new is summed from it."""
     charges = list(charges)
     sums: dict[tuple[Scope, int], int] = defaultdict(int)
     scopes = _by_scope(_concerned(charges))
@@ -71,8 +80,11 @@ def book(charges: Iterable[Charge], now: datetime) -> None:
             for scope in scopes.get(key, ()):
                 start_s, _ = period_bounds(scope.period, charge.at_s)
                 sums[scope, start_s] += charge.nano_usd
-    if sums:
-        _add(sums, now)
+    if not sums:
+        return []
+    booking = Counter.step(Counter.Name.BOOKING)
+    _add(sums, booking, now)
+    return booked((scope.budget_id, start_s) for scope, start_s in sums)
 
 
 def scopes_of(budget_ids: Iterable[int] | None = None) -> list[Scope]:
@@ -101,6 +113,17 @@ def spent(window: Window) -> int:
     if window.end_s <= _LAST_S:
         entries = entries.filter(booked_at__lt=instant(window.end_s))
     return -cast(int, entries.aggregate(total=Sum("amount_nano", default=0))["total"])
+
+
+def booked(windows: Iterable[tuple[int, int]]) -> list[Booked]:
+    """What the rows of these windows (budget id, start) say; those without a row are left out."""
+    wanted = set(windows)
+    rows = BudgetWindow.objects.filter(
+        budget_id__in={budget_id for budget_id, _ in wanted},
+        starts_at__in={instant(start_s) for _, start_s in wanted},
+    ).values_list("budget_id", "starts_at", "settled_nano", "booking")
+    found = [Booked(one, int(at.timestamp()), nano, number) for one, at, nano, number in rows]
+    return [row for row in found if row[:2] in wanted]
 
 
 def instant(at_s: int) -> datetime:
@@ -134,7 +157,7 @@ def _by_scope(scopes: list[Scope]) -> dict[tuple[str, int], list[Scope]]:
     return found
 
 
-def _add(sums: dict[tuple[Scope, int], int], now: datetime) -> None:
+def _add(sums: dict[tuple[Scope, int], int], booking: int, now: datetime) -> None:
     known = set(
         BudgetWindow.objects.filter(
             budget_id__in={scope.budget_id for scope, _ in sums},
@@ -149,15 +172,15 @@ def _add(sums: dict[tuple[Scope, int], int], now: datetime) -> None:
     for (scope, start_s), nano_usd in sorted(sums.items()):
         starts_at = instant(start_s)
         if (scope.budget_id, starts_at) in known:
-            updates.append((nano_usd, adapt(now), scope.budget_id, adapt(starts_at)))
+            updates.append((nano_usd, booking, adapt(now), scope.budget_id, adapt(starts_at)))
             continue
         total = spent(window_of(scope, start_s))
         BudgetWindow.objects.create(
-            budget_id=scope.budget_id, starts_at=starts_at, settled_nano=total
+            budget_id=scope.budget_id, starts_at=starts_at, settled_nano=total, booking=booking
         )
     with connection.cursor() as cursor:
         cursor.executemany(
-            "UPDATE billing_budgetwindow SET settled_nano = settled_nano + %s, updated_at = %s "
-            "WHERE budget_id = %s AND starts_at = %s",
+            "UPDATE billing_budgetwindow SET settled_nano = settled_nano + %s, booking = %s, "
+            "updated_at = %s WHERE budget_id = %s AND starts_at = %s",
             updates,
         )

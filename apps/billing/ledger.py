@@ -15,7 +15,7 @@ import msgspec
 from django.db import transaction
 from django.db.models import Max
 
-from apps.billing import budget_windows
+from apps.billing import budget_windows, shared_limits
 from apps.billing.models import LedgerEntry
 from chatvault.lib import clock
 
@@ -117,7 +117,7 @@ def adjust(
     charge = budget_windows.Charge(
         first.team_id, first.client_id, first.key_id, at_s, charged_delta
     )
-    budget_windows.book([charge], clock.now())
+    shared_limits.post_after_commit(budget_windows.book([charge], clock.now()))
     return entries
 
 

@@ -7,6 +7,7 @@ not at all. Topics: `configuration.revision` (subject: the revision's id) and `a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -25,6 +26,20 @@ class Announced(NamedTuple):
     subject: str
 
 
+class _Messenger:
+    """One instance, below: who is told of commits, so that followers need not wait to look."""
+
+    publish: Callable[[], None] | None = None
+
+
+_messenger = _Messenger()
+
+
+def register(publish: Callable[[], None] | None) -> None:
+    """Call `publish` after every commit of announcements; what it raises is logged."""
+    _messenger.publish = publish
+
+
 def after_commit(topic: str, subject: str = "") -> None:
     """Tell everybody once the running transaction has committed."""
     with transaction.atomic():
@@ -32,6 +47,8 @@ def after_commit(topic: str, subject: str = "") -> None:
         row = Announcement.objects.create(topic=topic, subject=subject)
         if row.pk % _PRUNE_EVERY == 0:
             prune()
+        if _messenger.publish is not None:
+            transaction.on_commit(_messenger.publish, robust=True)
 
 
 def since(last_id: int) -> tuple[int, list[Announced]]:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,9 +17,10 @@ from django.db import DatabaseError, close_old_connections
 
 from apps.accounts import keys as key_rows
 from apps.accounts.credentials import KeyCache, KeyRecord
-from apps.billing import held
+from apps.billing import held, shared_limits
 from apps.billing.limits import LocalLimits
 from apps.billing.limits.contract import BudgetLimit
+from apps.billing.limits.redis.limits import LoadedBudget, RedisLimits
 from apps.configuration import announce
 from apps.gateway.plane import DataPlane, PlaneOptions, View
 from apps.gateway.snapshot import build, store
@@ -31,7 +33,9 @@ from apps.providers.secrets import Vault, credential_context
 from apps.providers.upstream import Caps, UpstreamPool
 from apps.usage import refused
 from apps.usage.journal import Journal
-from apps.usage.restore import Pending, costs_of, restore_budgets
+from apps.usage.limits_keeper import LimitsKeeper
+from apps.usage.restore import Pending, costs_of, one_view, restore_budgets
+from apps.usage.segments import journal_id, stored_owner
 from chatvault.lib.http_guard import AddressGuard
 from chatvault.lib.redact import Secret
 
@@ -70,6 +74,12 @@ class ControlPlane:
 
     async def snapshot(self) -> Snapshot:
         return await self._ask(build.build_snapshot)
+
+    async def load(self, budget_ids: Sequence[int]) -> Sequence[LoadedBudget]:
+        return await self._ask(_load_budgets, list(budget_ids))
+
+    async def look_after_redis(self, directory: Path) -> None:
+        await self._ask(LimitsKeeper(directory, threading.Event()).look)
 
     async def restore(self, limits: LocalLimits, budget_ids: list[int] | None = None) -> None:
         restored = await self._ask(restore_budgets, budget_ids)
@@ -114,7 +124,8 @@ class Wiring:
         self._store = Path(sections.home) / "snapshot.bin"
         self._vault = Vault(Secret(sections.vault.keys.get_secret_value()), home=sections.home)
         self._options = options_of(sections)
-        self._limits = LocalLimits()
+        self._limits: LocalLimits | RedisLimits = LocalLimits()
+        self._follower: Follower | None = None
         self._plane: DataPlane | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -129,6 +140,8 @@ class Wiring:
             sync_interval_s=self._sections.journal.sync_interval_ms / 1000,
         )
         journal.open()
+        if shared_limits.is_used():
+            self._limits = await self._share_limits(journal)
         plane = DataPlane(
             options=self._options,
             view=self._view(snapshot),
@@ -149,33 +162,61 @@ class Wiring:
             make_view=self._view,
             adopted=self._prepare,
         )
-        self._plane = plane
-        held.register(held_source(self._limits))
+        self._plane, self._follower = plane, follower
         refused.register(plane.refusals.report)
         self._tasks = [
             asyncio.create_task(follower.run()),
             asyncio.create_task(_keep_leases(plane)),
             asyncio.create_task(keep_tally(plane)),
-            asyncio.create_task(_correct_budgets(self._source, self._limits)),
         ]
+        if isinstance(self._limits, LocalLimits):
+            held.register(held_source(self._limits))
+            self._tasks.append(asyncio.create_task(_correct_budgets(self._source, self._limits)))
         return plane
 
     async def stop(self) -> None:
-        held.register(None)
+        if isinstance(self._limits, LocalLimits):
+            held.register(None)
         refused.register(None)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._plane is not None:
             await self._plane.pool.close()
+            if isinstance(self._limits, RedisLimits):
+                await self._limits.stop()
             self._plane.journal.close()
         self._source.close()
+
+    async def _share_limits(self, journal: Journal) -> RedisLimits:
+        """Limits that all processes share; until Redis can be used they are on standby."""
+        redis = self._sections.redis
+        directory = self._sections.journal_dir
+        limits = RedisLimits(
+            address=shared_limits.address(),
+            prefix=redis.prefix,
+            owner=stored_owner(journal_id(directory), journal.owner),
+            load=self._source.load,
+            processes=self._sections.gateway.processes,
+            timeout_s=redis.timeout_ms / 1000,
+            retry_s=redis.retry_s,
+            standby_s=redis.standby_s,
+            on_news=self._wake,
+        )
+        await self._source.look_after_redis(directory)  # it may be empty still
+        await limits.start()
+        return limits
+
+    def _wake(self) -> None:
+        if self._follower is not None:
+            self._follower.wake()
 
     async def _first_snapshot(self) -> tuple[int, Snapshot]:
         try:
             last_id = await self._source.newest_announcement()
             snapshot = await self._source.snapshot()
-            await self._source.restore(self._limits)
+            if isinstance(self._limits, LocalLimits) and not shared_limits.is_used():
+                await self._source.restore(self._limits)
             await self._source.save(snapshot, self._store)
         except DatabaseError as error:
             kept = store.load(self._store)
@@ -191,9 +232,10 @@ class Wiring:
 
     async def _prepare(self, snapshot: Snapshot) -> None:
         """Before a snapshot serves: budgets that are new to this process learn what is spent."""
-        unknown = [i for i in budget_ids(snapshot) if not self._limits.knows(i)]
-        if unknown:
-            await self._source.restore(self._limits, unknown)
+        if isinstance(self._limits, LocalLimits):
+            unknown = [i for i in budget_ids(snapshot) if not self._limits.knows(i)]
+            if unknown:
+                await self._source.restore(self._limits, unknown)
         await self._source.save(snapshot, self._store)
 
     def _view(self, snapshot: Snapshot) -> View:
@@ -232,6 +274,11 @@ class Wiring:
                 open_per_origin=upstream.max_connections_per_host,
             ),
         )
+
+
+def _load_budgets(budget_ids: list[int]) -> Sequence[LoadedBudget]:
+    with one_view():
+        return shared_limits.loaded(budget_ids)
 
 
 async def _keep_leases(plane: DataPlane) -> None:

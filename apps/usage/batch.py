@@ -12,7 +12,7 @@ import msgspec
 from django.db import connection, transaction
 
 from apps.billing import budget_windows
-from apps.billing.budget_windows import Charge
+from apps.billing.budget_windows import Booked, Charge
 from apps.billing.ledger import LATE_SETTLEMENT, LedgerRow, Parties, as_text, late_entries
 from apps.billing.models import LedgerEntry
 from apps.usage import error_groups, rows, store
@@ -20,6 +20,7 @@ from apps.usage.models import JournalCursor, OpenIntent, RequestLog
 from apps.usage.names import Names
 from apps.usage.open_requests import Closed, OpenRequest
 from apps.usage.records import Settle, Tally
+from apps.usage.segments import stored_owner
 from chatvault.lib import clock, failpoints
 
 LATE_REASON = "settled after the interruption"
@@ -50,10 +51,18 @@ class Batch(msgspec.Struct):
         return bool(self.segments or self.closed or self.unmatched or self.dead_owners)
 
 
-def commit(batch: Batch, *, journal_id: str, names: Names) -> list[Settle]:
+class Committed(msgspec.Struct, frozen=True):
+    """What a commit leaves to be done: settlements that belong to no known request, and what the
+    budgets that it touched have spent now."""
+
+    orphans: list[Settle]
+    windows: list[Booked]
+
+
+def commit(batch: Batch, *, journal_id: str, names: Names) -> Committed:
     """Book a batch; booking it again changes nothing.
 
-    Returns the settlements that belong to no known request. Raises django.db.Error, having
+    Raises django.db.Error, having
     booked nothing, or with an unknown outcome when the connection broke at the commit.
     """
     now = clock.now()
@@ -62,15 +71,14 @@ def commit(batch: Batch, *, journal_id: str, names: Names) -> list[Settle]:
         charges, booked = _book_closed(batch.closed, names, as_text(now))
         error_groups.book(booked, batch.tallies, names)
         late, orphans = _book_late(batch.unmatched, as_text(now))
-        if charges or late:
-            budget_windows.book(charges + late, now)
+        windows = budget_windows.book(charges + late, now)
         _keep_open(batch, journal_id)
         _move_cursors(batch.segments, now)
         if failpoints.ARMED:
             failpoints.reach("batch-inserted")
     if failpoints.ARMED:
         failpoints.reach("batch-committed")
-    return orphans
+    return Committed(orphans, windows)
 
 
 @contextmanager
@@ -177,11 +185,6 @@ def _keep_open(batch: Batch, journal_id: str) -> None:
         unique_fields=["request_id"],
         update_fields=["owner", "record"],
     )
-
-
-def stored_owner(journal_id: str, owner: str) -> str:
-    """How OpenIntent names an owner: machines share the table, not the journal folder."""
-    return f"{journal_id}/{owner}"
 
 
 def _move_cursors(segments: list[Progressed], now: datetime) -> None:

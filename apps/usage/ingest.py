@@ -7,24 +7,32 @@ error of the database all that is in memory is dropped and read again from files
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import logging
 import os
-import secrets
 from collections import defaultdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from apps.billing import shared_limits
 from apps.usage import recovery
-from apps.usage.batch import Batch, Progressed, commit, stored_owner
+from apps.usage.batch import Batch, Committed, Progressed, commit
 from apps.usage.models import JournalCursor, OpenIntent
 from apps.usage.names import Names
 from apps.usage.open_requests import Closed, OpenRequests
 from apps.usage.reader import Damage, SegmentReader
 from apps.usage.records import Settle, Tally, encode_frame
-from apps.usage.segments import SUFFIX, UNNAMED, bytes_in, has_writer, list_segments, owner_of
+from apps.usage.segments import (
+    SUFFIX,
+    UNNAMED,
+    bytes_in,
+    has_writer,
+    journal_id,
+    list_segments,
+    owner_of,
+    stored_owner,
+)
 from chatvault.lib import clock, failpoints
 
 log = logging.getLogger(__name__)
@@ -88,8 +96,9 @@ class Ingester:
         if not batch:
             self.delay_s = 0.0
             return -1
-        orphans = commit(batch, journal_id=self._journal_id, names=self._names)
-        self._after_commit(batch, orphans)
+        committed = commit(batch, journal_id=self._journal_id, names=self._names)
+        self._after_commit(batch, committed.orphans)
+        self._tell_limits(batch, committed)
         return batch.records
 
     def unshipped_bytes(self) -> int:
@@ -180,6 +189,15 @@ class Ingester:
             for rest in self._directory.glob(f"{owner}-*{UNNAMED}"):
                 rest.unlink(missing_ok=True)
 
+    def _tell_limits(self, batch: Batch, committed: Committed) -> None:
+        """What the ledger has now, and the requests that need no entry of their own any more."""
+        entries = [
+            (stored_owner(self._journal_id, one.request.owner), one.request.intent.request_id)
+            for one in batch.closed
+            if one.request.intent.budgets
+        ]
+        shared_limits.post(committed.windows, entries)
+
     def _drop(self, path: Path) -> None:
         self._readers.pop(path).close()
         self._shipped_offset.pop(path, None)
@@ -214,18 +232,6 @@ class Ingester:
         path = folder / name
         path.touch(mode=0o600)
         path.write_bytes(data)
-
-
-def journal_id(directory: Path) -> str:
-    """The name of this journal folder among those that share a database; made once."""
-    path = directory / "journal.id"
-    if not path.exists():
-        made = directory / f"journal.{secrets.token_hex(4)}.part"
-        made.write_text(secrets.token_hex(8), encoding="ascii")
-        with contextlib.suppress(FileExistsError):  # another process was quicker
-            os.link(made, path)
-        made.unlink()
-    return path.read_text(encoding="ascii").strip()
 
 
 def take_lock(directory: Path) -> int | None:

@@ -6,10 +6,11 @@ A gateway that keeps its limits in memory asks for it when it starts and when a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -20,14 +21,20 @@ from apps.billing import budget_windows
 from apps.billing.budget_windows import Charge, Window
 from apps.billing.limits import BudgetState
 from apps.billing.models import BudgetWindow, LedgerEntry
-from apps.usage.batch import stored_owner
-from apps.usage.ingest import journal_id
 from apps.usage.models import JournalCursor, OpenIntent
 from apps.usage.open_requests import Closed, OpenRequest, OpenRequests
 from apps.usage.reader import SegmentReader
 from apps.usage.records import Tally
-from apps.usage.segments import has_writer, list_segments, owner_of
+from apps.usage.segments import (
+    has_writer,
+    journal_id,
+    list_segments,
+    owner_of,
+    stored_owner,
+)
 from chatvault.lib import clock
+
+T = TypeVar("T")
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -77,10 +84,7 @@ def restore_budgets(
     """`budget_state`, and the requests in it whose cost is not known yet: `costs_of` tells."""
     directory = directory or settings.CHATVAULT.journal_dir
     wanted = list(budget_ids) if budget_ids is not None else None
-    found = None
-    while found is None:
-        found = _look(wanted, directory)
-    books, unbooked = found
+    books, unbooked = over_journals(directory, lambda readers: _look(wanted, directory, readers))
     spent = dict(books.settled)
     windows = _by_scope(spent)
     pending = []
@@ -129,27 +133,42 @@ def one_view() -> Iterator[None]:
             yield
 
 
-def _look(budget_ids: list[int] | None, directory: Path) -> tuple[_Books, _Unbooked] | None:
-    """One try; None: a segment came or went meanwhile.
+def over_journals(directory: Path, read: Callable[[list[SegmentReader]], T]) -> T:
+    """What `read` makes of the journals and the database, both as they are at one instant.
 
     Files are opened before the database is read, so that what ingest ships and removes in
-    between is still readable.
+    between is still readable; when a segment came or went meanwhile it is done again.
     """
-    paths = list_segments(directory)
-    with ExitStack() as files:
-        readers = []
-        for path in paths:
-            try:
-                reader = SegmentReader(path)
-            except FileNotFoundError:
-                return None
-            files.callback(reader.close)
-            readers.append(reader)
-        with one_view():
-            books = _read_books(budget_ids, [path.name for path in paths], directory)
-            if not set(list_segments(directory)) <= set(paths):
-                return None
-            return books, _without_booked(_unshipped(readers, books, directory))
+    while True:
+        paths = list_segments(directory)
+        with ExitStack() as files:
+            readers = _open_all(paths, files)
+            if readers is None:
+                continue
+            with one_view():
+                made = read(readers)
+                if set(list_segments(directory)) <= set(paths):
+                    return made
+
+
+def _open_all(paths: list[Path], files: ExitStack) -> list[SegmentReader] | None:
+    """None: one is gone already."""
+    readers = []
+    for path in paths:
+        try:
+            reader = SegmentReader(path)
+        except FileNotFoundError:
+            return None
+        files.callback(reader.close)
+        readers.append(reader)
+    return readers
+
+
+def _look(
+    budget_ids: list[int] | None, directory: Path, readers: list[SegmentReader]
+) -> tuple[_Books, _Unbooked]:
+    books = _read_books(budget_ids, [reader.path.name for reader in readers], directory)
+    return books, _without_booked(_unshipped(readers, books, directory))
 
 
 def _read_books(budget_ids: list[int] | None, names: list[str], directory: Path) -> _Books:

@@ -208,3 +208,20 @@ def _find_fallocate() -> ctypes._NamedFuncPointer | None:
 
 
 _fallocate = _find_fallocate()
+
+
+def journal_id(directory: Path) -> str:
+    """The name of this journal folder among those that share a database; made once."""
+    path = directory / "journal.id"
+    if not path.exists():
+        made = directory / f"journal.{secrets.token_hex(4)}.part"
+        made.write_text(secrets.token_hex(8), encoding="ascii")
+        with contextlib.suppress(FileExistsError):  # another process was quicker
+            os.link(made, path)
+        made.unlink()
+    return path.read_text(encoding="ascii").strip()
+
+
+def stored_owner(journal: str, owner: str) -> str:
+    """How others name an owner: machines share database and Redis, not the journal folder."""
+    return f"{journal}/{owner}"

@@ -1,6 +1,6 @@
 from typing import Literal
 
-from pydantic import PositiveFloat, PositiveInt, SecretStr
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from chatvault.settings.section import CommaList, Section, named
@@ -25,6 +25,9 @@ class RedisSettings(Section):
     """Certificates that a `rediss://` server is checked against. Empty: the system's."""
     timeout_ms: PositiveInt = 25
     """How long a request waits for an answer; then it is served without Redis, as far as it may."""
+    standby_s: NonNegativeFloat = 5.0
+    """Seconds of traffic for which each gateway process holds money of a budget in advance, so
+    that it can go on while Redis is away. 0: requests with a budget wait for it."""
     retry_s: PositiveFloat = 0.5
     """How often a server that does not answer is tried again."""
 

@@ -16,7 +16,7 @@ from apps.billing.limits import (
     ScopeLimits,
 )
 from apps.billing.limits.redis.address import parse_address
-from apps.billing.limits.redis.books import LimitsBooks, Posted, client_of
+from apps.billing.limits.redis.books import LimitsBooks, client_of
 from apps.billing.limits.redis.limits import LoadedBudget, RedisLimits
 from apps.billing.limits.redis.script import decode
 from apps.billing.limits.windows import period_bounds
@@ -109,7 +109,7 @@ class RedisWorld:
         for window in headroom.budgets:
             self._ledger[window] += nano_usd
         booking = next(self._bookings)
-        told = [Posted(*window, self._ledger[window], booking) for window in headroom.budgets]
+        told = [(*window, self._ledger[window], booking) for window in headroom.budgets]
         self.books.post(told, [(OWNER, request_id)])
 
     async def release(self, request_id: bytes) -> None:
@@ -130,8 +130,8 @@ class RedisWorld:
         start_s, _ = period_bounds(limit.period, self._wall_ns() // NS)
         key = f"test:{{limits}}:{self.books.look().number}:b:{limit.id}"
         start_s = max(start_s, int(self.client.hget(key, "f") or start_s))
-        found = self.books.sums([(limit.id, start_s)])
-        spent, held = found.get((limit.id, start_s), (0, 0))
+        found = self.books.sums([(limit.id, start_s)]).get((limit.id, start_s))
+        spent, held = (found.spent_nano, found.held_nano) if found else (0, 0)
         return BudgetUsage(start_s, spent, held, max(limit.amount_nano - spent - held, 0))
 
     @property

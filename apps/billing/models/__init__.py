@@ -1,10 +1,13 @@
 from .ledger import LedgerEntry
 from .limits import Budget, BudgetWindow, Quota
 from .prices import Price, PriceBook, PricingTier
+from .shared import Counter, GatewayNode
 
 __all__ = [
     "Budget",
     "BudgetWindow",
+    "Counter",
+    "GatewayNode",
     "LedgerEntry",
     "Price",
     "PriceBook",

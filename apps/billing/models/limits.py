@@ -110,6 +110,9 @@ class BudgetWindow(models.Model):
     budget = models.ForeignKey(Budget, models.CASCADE, related_name="windows")
     starts_at = models.DateTimeField()
     settled_nano = models.BigIntegerField(default=0)
+    booking = models.PositiveBigIntegerField(
+        default=0, help_text="The number of the batch that changed it last."
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

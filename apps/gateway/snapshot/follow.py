@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -50,10 +51,17 @@ class Follower:
         self._make_view = make_view
         self._adopted = adopted
         self._is_failing = False
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look now: there is something new."""
+        self._woken.set()
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(self._interval_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self._interval_s)
+            self._woken.clear()
             try:
                 await self.look()
             except Exception as error:  # a database that is away must not end the following

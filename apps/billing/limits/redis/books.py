@@ -45,15 +45,6 @@ class Epoch(NamedTuple):
     is_awaiting: bool
 
 
-class Posted(NamedTuple):
-    """One window as the ledger knows it after the booking of this number."""
-
-    budget_id: int
-    start_s: int
-    settled_nano: int
-    booking: int
-
-
 class Held(NamedTuple):
     """One request that is not booked yet, for `announce`."""
 
@@ -66,10 +57,17 @@ class Held(NamedTuple):
 
 
 class WindowSums(NamedTuple):
-    """Nano-USD of one window as Redis knows it: spent (booked or not), and held in flight."""
+    """Nano-USD of one window as Redis knows it. `settled` is what the ledger said at the booking
+    of that number, `booked` is owed and not in it yet, `held` is in flight."""
 
-    spent_nano: int
+    settled_nano: int
+    booking: int
+    booked_nano: int
     held_nano: int
+
+    @property
+    def spent_nano(self) -> int:
+        return self.settled_nano + self.booked_nano
 
 
 class LimitsBooks:
@@ -139,11 +137,18 @@ class LimitsBooks:
         for part in _parts(list(budgets)):
             self._do((Op.LOAD, [budget.asked() for budget in part]))
 
-    def post(self, windows: Sequence[Posted], entries: Sequence[tuple[str, bytes]]) -> int:
-        """What the ledger says now, and what is part of it; returns how many entries went."""
-        told = [(w.budget_id, w.start_s, str(w.settled_nano), w.booking) for w in windows]
+    def post(
+        self,
+        windows: Sequence[tuple[int, int, int, int]],
+        entries: Sequence[tuple[str, bytes]],
+    ) -> int:
+        """What the ledger says now of windows (budget id, start, settled nano-USD, booking), and
+        which requests (owner, id) are part of it; returns how many of these were known."""
+        told = [(budget, start, str(nano), booking) for budget, start, nano, booking in windows]
         parts = list(_parts([(owner, id_of(one)) for owner, one in entries])) or [[]]
-        operations = [(Op.POST, told if not i else [], part) for i, part in enumerate(parts)]
+        operations: list[tuple[Any, ...]] = [
+            (Op.POST, told if not i else [], part) for i, part in enumerate(parts)
+        ]
         return sum(self._do(*operations))
 
     def announce(self, held: Iterable[Held]) -> None:
@@ -174,7 +179,7 @@ class LimitsBooks:
         return [request_id for request_id in some if len(request_id) == 16]
 
     def count_of(self, owner: str) -> int:
-        return int(cast(int, self._client.hlen(self._key(f"r:{owner}"))))
+        return self._client.hlen(self._key(f"r:{owner}"))
 
     def forget(self, owner: str, request_ids: Sequence[bytes] | None = None) -> int:
         """Drop what an owner holds: nothing of it was sent, or it is lost for good."""
@@ -191,12 +196,12 @@ class LimitsBooks:
         """By budget id and start; windows that Redis does not know are left out."""
         with self._client.pipeline(transaction=False) as pipe:
             for budget_id, start_s in windows:
-                names = ("p", f"s{start_s}", f"k{start_s}", f"h{start_s}")
+                names = ("p", f"s{start_s}", f"v{start_s}", f"k{start_s}", f"h{start_s}")
                 pipe.hmget(self._key(f"b:{budget_id}"), names)
             rows = pipe.execute()
         return {
-            window: WindowSums(int(settled or 0) + int(booked or 0), int(held or 0))
-            for window, (period, settled, booked, held) in zip(windows, rows, strict=True)
+            window: WindowSums(*(int(value or 0) for value in values))
+            for window, (period, *values) in zip(windows, rows, strict=True)
             if period is not None
         }
 
@@ -205,7 +210,7 @@ class LimitsBooks:
         current, removed = self._key("").encode(), 0
         for key in self._client.scan_iter(match=f"{self._root}:[0-9]*", count=500):
             if not key.startswith(current):
-                removed += int(cast(int, self._client.unlink(key)))
+                removed += self._client.unlink(key)
             if removed >= _OF_A_CALL:
                 break
         return removed
@@ -221,9 +226,10 @@ class LimitsBooks:
         return f"{self._root}:{self._number}:{name}"
 
     def _info(self, section: str) -> Mapping[str, Any]:
-        told = cast(Any, self._client.info(section))
-        # a cluster's client answers by node
-        return next(iter(told.values())) if isinstance(self._client, RedisCluster) else told
+        told: dict[str, Any] = cast(Any, self._client.info(section))
+        if isinstance(self._client, RedisCluster):  # it answers by node
+            return cast(Mapping[str, Any], next(iter(told.values())))
+        return told
 
     def _do(self, *operations: tuple[Any, ...]) -> list[Any]:
         blob = encode((self._number, 0, "", 0, operations))
@@ -248,7 +254,7 @@ def client_of(address: Address, *, timeout_s: float) -> redis.Redis:
     tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": address.ca_file or None}
     common |= tls if address.is_tls else {}
     if address.mode == "sentinel":
-        watched = Sentinel(list(address.sentinels), sentinel_kwargs=dict(common))
+        watched: Any = cast(Any, Sentinel)(list(address.sentinels), sentinel_kwargs=dict(common))
         return cast(redis.Redis, watched.master_for(address.service, db=address.database, **common))
     if address.mode == "cluster":
         return cast(redis.Redis, RedisCluster(address.host, address.port, **common))

@@ -5,7 +5,7 @@
 -- returns  MessagePack: { state, now_us, { answer, … } }; state 0: done; 1: another epoch rules
 --
 -- <root>:epoch            n: number, run: the server's run_id when it was built, w: members awaited
--- <root>:<n>:awaiting     nodes and owners that have not said yet what they hold
+-- <root>:<n>:awaiting     nodes and owners that have not said yet what they hold; joined: have
 -- <root>:<n>:owners       owners that ever held something
 -- <root>:<n>:r:<owner>    request id -> entry: an open or a settled, not yet booked reservation
 -- <root>:<n>:b:<budget>   p: period, f: oldest window; by start of window s: settled by the ledger,
@@ -494,10 +494,13 @@ local function load_budgets(op)
 end
 
 -- { 10, member, owners } -> how many are awaited still: a member has said what it holds; `owners`
--- of it will yet say what they hold
+-- of it, if they have not yet, will say what they hold
 local function joined(op)
-  local key = base .. 'awaiting'
-  for _, one in ipairs(op[3]) do call('SADD', key, one) end
+  local key, done = base .. 'awaiting', base .. 'joined'
+  call('SADD', done, op[2])
+  for _, one in ipairs(op[3]) do
+    if call('SISMEMBER', done, one) == 0 then call('SADD', key, one) end
+  end
   call('SREM', key, op[2])
   local left = call('SCARD', key)
   if left == 0 then call('HSET', root .. ':epoch', 'w', '0') end

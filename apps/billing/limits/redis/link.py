@@ -79,7 +79,7 @@ class Link(asyncio.Protocol):
                 on_answer(LinkLost())
             return
         self._waiting.append((clock.monotonic(), on_answer))
-        self._transport.write(hiredis.pack_command(words))
+        self._transport.write(hiredis.pack_command(cast(Any, words)))
 
     async def call(self, *words: bytes | str | int) -> Any:
         """The answer of one command. Raises LinkLost, and hiredis.ReplyError as the server says."""

@@ -31,6 +31,22 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def _kept_limits(directory: Path, stop: threading.Event, *, is_wanted: bool) -> Iterator[None]:
+    """Where limits are in Redis, they are looked after until the end of ingest."""
+    if not (is_wanted and settings.CHATVAULT.redis.is_used):
+        yield
+        return
+    from apps.usage.limits_keeper import LimitsKeeper
+
+    keeper = threading.Thread(target=LimitsKeeper(directory, stop).run, name="limits", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        keeper.join(timeout=5.0)
+
+
 class Command(BaseCommand):
     help = "Moves what gateways write to their journals into the database, exactly once."
 
@@ -49,7 +65,8 @@ class Command(BaseCommand):
             if lock is None:
                 return
             try:
-                self._run(Follower(directory, stop), once=once)
+                with _kept_limits(directory, stop, is_wanted=not once):
+                    self._run(Follower(directory, stop), once=once)
             finally:
                 os.close(lock)
 

@@ -1,0 +1,147 @@
+"""The limits in Redis as processes with a database use them; nothing where there is no Redis."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from django.conf import settings
+from django.db import transaction
+
+from apps.billing import budget_windows
+from apps.billing.budget_windows import Booked, Window
+from apps.billing.limits.contract import BudgetLimit
+from apps.billing.limits.redis.address import Address, parse_address
+from apps.billing.limits.redis.books import LimitsBooks, OtherEpoch, RedisError, client_of
+from apps.billing.limits.redis.limits import LoadedBudget
+from apps.billing.limits.windows import period_bounds
+from chatvault.lib import clock
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT_S: Final = 0.5
+_REST_S: Final = 1.0  # after a failure nobody waits for Redis again for as long
+
+
+class _Process:
+    """This process's connection; another one after a fork. One instance, below."""
+
+    books: LimitsBooks | None = None
+    pid = 0
+    failed_at = 0.0
+
+
+_process = _Process()
+
+
+def address() -> Address:
+    """Where Redis is, by the settings."""
+    redis = settings.CHATVAULT.redis
+    return parse_address(
+        redis.url.get_secret_value(),
+        mode=redis.mode,
+        sentinels=redis.sentinels,
+        service=redis.sentinel_service,
+        ca_file=redis.tls_ca_file,
+    )
+
+
+def is_used() -> bool:
+    return bool(settings.CHATVAULT.redis.is_used)
+
+
+def new_books(timeout_s: float = _TIMEOUT_S) -> LimitsBooks:
+    """A connection of the caller's own."""
+    return LimitsBooks(client_of(address(), timeout_s=timeout_s), settings.CHATVAULT.redis.prefix)
+
+
+def post(windows: Sequence[Booked], entries: Sequence[tuple[str, bytes]] = ()) -> None:
+    """Tell Redis what was booked and which requests (owner, id) are part of it.
+
+    Never raises: what Redis did not hear, the keeper tells it later; until then the requests
+    count by their own entries, so no sum is wrong meanwhile.
+    """
+    if not is_used() or not (windows or entries):
+        return
+    books = _books()
+    if books is None:
+        return
+    try:
+        if books.look() is not None:
+            books.post(windows, entries)
+    except (RedisError, OtherEpoch) as error:
+        _failed(error)
+
+
+def post_after_commit(windows: Sequence[Booked]) -> None:
+    """The same, once the running transaction has committed."""
+    if is_used():
+        transaction.on_commit(lambda: post(windows), robust=True)
+
+
+def publish_news() -> None:
+    """Wake gateways up: there are announcements in the database. They would look by themselves a
+    moment later."""
+    books = _books() if is_used() else None
+    if books is None:
+        return
+    try:
+        books.publish()
+    except RedisError as error:
+        _failed(error)
+
+
+def held_in_redis(budgets: Sequence[BudgetLimit]) -> Mapping[int, int]:
+    """What requests in flight hold, by budget id; nothing where Redis does not say."""
+    books = _books()
+    if books is None:
+        return {}
+    now_s = int(clock.wall_s())
+    windows = [(budget.id, period_bounds(budget.period, now_s)[0]) for budget in budgets]
+    try:
+        if books.look() is None:
+            return {}
+        sums = books.sums(windows)
+    except (RedisError, OtherEpoch) as error:
+        _failed(error)
+        return {}
+    return {budget_id: known.held_nano for (budget_id, _), known in sums.items()}
+
+
+def loaded(budget_ids: Iterable[int] | None = None) -> list[LoadedBudget]:
+    """What the ledger says of these budgets now; of all that have spent something, if None.
+
+    Read in one transaction that sees one instant (`usage.restore.one_view`).
+    """
+    at_s = int(clock.wall_s())
+    windows = [budget_windows.window_of(one, at_s) for one in budget_windows.scopes_of(budget_ids)]
+    rows = budget_windows.booked((one.scope.budget_id, one.start_s) for one in windows)
+    known = {(row.budget_id, row.start_s): row for row in rows}
+    return [
+        _loaded(window, known.get((window.scope.budget_id, window.start_s)))
+        for window in windows
+        if budget_ids is not None or (window.scope.budget_id, window.start_s) in known
+    ]
+
+
+def _loaded(window: Window, row: Booked | None) -> LoadedBudget:
+    scope, start_s = window.scope, window.start_s
+    nano, booking = (row.settled_nano, row.booking) if row else (budget_windows.spent(window), 0)
+    return LoadedBudget(scope.budget_id, scope.period, start_s, ((start_s, nano, booking),))
+
+
+def _books() -> LimitsBooks | None:
+    """None: it failed a moment ago."""
+    if time.monotonic() - _process.failed_at < _REST_S and _process.failed_at:
+        return None
+    if _process.books is None or _process.pid != os.getpid():
+        _process.books, _process.pid = new_books(), os.getpid()
+    return _process.books
+
+
+def _failed(error: Exception) -> None:
+    log.debug("Redis was not told: %s", type(error).__name__)
+    _process.failed_at = time.monotonic()
