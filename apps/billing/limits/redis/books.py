@@ -145,9 +145,9 @@ class LimitsBooks:
         """What the ledger says now of windows (budget id, start, settled nano-USD, booking), and
         which requests (owner, id) are part of it; returns how many of these were known."""
         told = [(budget, start, str(nano), booking) for budget, start, nano, booking in windows]
-        parts = list(_parts([(owner, id_of(one)) for owner, one in entries])) or [[]]
-        operations: list[tuple[Any, ...]] = [
-            (Op.POST, told if not i else [], part) for i, part in enumerate(parts)
+        parts: list[list[Any]] = list(_parts([(owner, id_of(one)) for owner, one in entries]))
+        operations = [
+            (Op.POST, told if not i else [], part) for i, part in enumerate(parts or [[]])
         ]
         return sum(self._do(*operations))
 

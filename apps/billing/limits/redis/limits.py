@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 _ADMITTED, _EXHAUSTED, _HELD, _LIMITED, _AWAITING, _UNKNOWN = 0, 2, 3, 4, 5, 6
 _LUA_NEVER: Final = -1
 _RECENT_S: Final = 5.0
+_GRANT_S: Final = 0.9
 _REQUESTS_GRANTED: Final = 4
 _SAFETY: Final = 10  # of what is left, at most a tenth is granted to all processes together
 US = 1_000
@@ -103,11 +104,12 @@ class RedisLimits:
             timeout_s=timeout_s,
             retry_s=retry_s,
             resync=self._resync,
-            turn=self._refresh_grants,
+            turn=self._turn,
             went_down=self._standby.begin,
             on_news=on_news,
             now_us=now_us,
         )
+        self._granted_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, patience_s: float = 2.0) -> None:
@@ -349,8 +351,15 @@ class RedisLimits:
         for budget_id in budgets:
             await self._tie.ask(Op.GRANT, budget_id, 0, "0", "0", "0")
 
+    async def _turn(self) -> None:
+        """Also an idle process has to notice that another epoch rules."""
+        await self._tie.ask(Op.RENEW, "")
+        if clock.monotonic() - self._granted_at >= _GRANT_S:
+            self._granted_at = clock.monotonic()
+            await self._refresh_grants()
+
     async def _refresh_grants(self) -> None:
-        """Once a second: as much of each budget in use as this process may need in an outage."""
+        """As much of each budget in use as this process may need in an outage."""
         wanted = self._wanted() if self._standby_s > 0 else {}
         grants = self._standby.grants
         for budget_id in [i for i in grants if i not in wanted]:

@@ -28,7 +28,7 @@ from chatvault.lib import clock
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 64
-TURN_S: Final = 1.0
+TURN_S: Final = 0.5
 _LOOK_S: Final = 0.1
 _DONE: Final = 0
 Operation = tuple[Any, ...]
@@ -50,7 +50,7 @@ class Tie:
     """`ask` and `tell` send operations of limits.lua; those of one turn share a round trip.
 
     `resync` is called with whether the epoch is a new one, before the tie counts as up; `turn`
-    about once a second while it is.
+    twice a second while it is.
     """
 
     def __init__(
