@@ -146,10 +146,8 @@ class LimitsBooks:
         which requests (owner, id) are part of it; returns how many of these were known."""
         told = [(budget, start, str(nano), booking) for budget, start, nano, booking in windows]
         parts: list[list[Any]] = list(_parts([(owner, id_of(one)) for owner, one in entries]))
-        operations = [
-            (Op.POST, told if not i else [], part) for i, part in enumerate(parts or [[]])
-        ]
-        return sum(self._do(*operations))
+        first, *others = parts or [[]]
+        return sum(self._do((Op.POST, told, first), *((Op.POST, [], part) for part in others)))
 
     def announce(self, held: Iterable[Held]) -> None:
         """What requests hold that may be unknown here; known ones are let be."""
