@@ -151,7 +151,7 @@ class LimitsBooks:
 
     def announce(self, held: Iterable[Held]) -> None:
         """What requests hold that may be unknown here; known ones are let be."""
-        operations = [
+        operations: list[tuple[Any, ...]] = [
             (Op.ANNOUNCE, h.owner, id_of(h.request_id), h.tokens, str(h.nano_usd), h.is_settled,
              list(h.windows), [])
             for h in held
