@@ -55,6 +55,14 @@ bench: install-dev ## Measure beside other gateways; writes docs/benchmarks.md
 proofs: install-dev ## Kill, crowd and clone real ChatVaults: do the promises hold? (minutes)
 	@exec $(PYTHON_BIN) -m tests.proofs $(PROOFS)
 
+.PHONY: deploy-check
+deploy-check: install-dev ## Read deploy/ with helm, compose, systemd, nginx, hadolint, shellcheck
+	@deploy/tools.sh && exec $(PYTHON_BIN) deploy/check.py
+
+.PHONY: image-check
+image-check: install-dev ## Build and start the image's steps without a container engine (root)
+	@exec $(PYTHON_BIN) deploy/image/check.py
+
 .PHONY: docs
 docs: install-dev ## Write the pages that are generated from the code
 	@$(PYTHON_BIN) scripts/write_reference.py
@@ -65,3 +73,6 @@ lock: install-dev ## Compile the requirement files again, with hashes
 		.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --custom-compile-command "make lock" $$name.in -o $$name.txt; \
 	done
+	@.venv/bin/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" \
+		deploy/requirements-tools.in -o deploy/requirements-tools.txt

@@ -12,11 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import dockerfile  # noqa: E402
-from build import Build  # noqa: E402
-from inspection import Inspection  # noqa: E402
-from layer import Layer  # noqa: E402
-from trial import Trial  # noqa: E402
+import dockerfile
+from build import Build
+from inspection import Inspection
+from layer import Layer
+from trial import Trial
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -44,7 +44,9 @@ class Inspection:
             print(f"image-check: /{name}: {self._mib(self._upper / name)} MiB")
 
     def _mib(self, folder: Path) -> int:
-        sizes = (Path(at, name).lstat().st_size for at, _, names in os.walk(folder) for name in names)
+        sizes = (
+            Path(at, name).lstat().st_size for at, _, names in os.walk(folder) for name in names
+        )
         return sum(sizes) // 2**20
 
     def _owners(self) -> Iterator[str]:
@@ -73,14 +75,19 @@ class Inspection:
             name = path.relative_to(self._upper)
             if _NAMES_OF_SECRETS.search(path.name) and site not in path.parents:
                 yield f"/{name} may hold secrets"
-            elif stat.S_ISREG(about.st_mode) and about.st_size < 2**21 and name.parts[0] == "app":
-                if _SECRETS.search(path.read_bytes()):
-                    yield f"/{name} holds something that looks like a secret"
+            elif name.parts[0] == "app" and _is_text(about) and _SECRETS.search(path.read_bytes()):
+                yield f"/{name} holds something that looks like a secret"
 
     def _strangers(self) -> Iterator[str]:
         yield from (
-            f"/app/{name} is not needed to run" for name in _FOREIGN if (self._upper / "app" / name).exists()
+            f"/app/{name} is not needed to run"
+            for name in _FOREIGN
+            if (self._upper / "app" / name).exists()
         )
         whole = sum(self._mib(self._upper / name) for name in _APP)
         if whole > SIZE_LIMIT_MIB:
             yield f"the image's own files are {whole} MiB, more than {SIZE_LIMIT_MIB}"
+
+
+def _is_text(about: os.stat_result) -> bool:
+    return stat.S_ISREG(about.st_mode) and about.st_size < 2**21

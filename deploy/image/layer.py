@@ -12,8 +12,8 @@ from pathlib import Path
 
 # Folders of a plain Linux; whatever else the machine has is not in the base image.
 _OF_THE_BASE = frozenset(
-    "bin boot dev etc lib lib32 lib64 libx32 media mnt opt proc run sbin sys usr var".split()
-)
+    {"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "media"}
+) | {"mnt", "opt", "proc", "run", "sbin", "sys", "usr", "var"}
 _EMPTIED = ("boot", "media", "mnt", "opt", "run", "var/tmp")
 BASE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -79,7 +79,9 @@ class Layer:
         lines = [f"mount -t overlay overlay -o {shlex.quote(layers)} {root}"]
         hidden = [name for name in _strangers() if not (self.upper / name).exists()]
         lines += [f"mount -t tmpfs -o mode=0755 tmpfs {root}/{name}" for name in hidden]
-        lines += [f"mount --bind {shlex.quote(str(path))} {root}{at}" for at, path in volumes.items()]
+        lines += [
+            f"mount --bind {shlex.quote(str(path))} {root}{at}" for at, path in volumes.items()
+        ]
         lines += [
             f"mount -o remount,ro {root}" if is_sealed else ":",
             f"mount -t tmpfs -o mode=1777 tmpfs {root}/tmp",
