@@ -74,6 +74,7 @@ ASGI_APPLICATION = "chatvault.asgi.application"
 WSGI_APPLICATION = "chatvault.wsgi.application"
 
 DATABASES = counted(CHATVAULT.database.as_django(CHATVAULT.home))
+DATABASE_ROUTERS = ["chatvault.lib.replica.ReportsRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MIGRATION_MODULES = {"django_celery_beat": "chatvault.celery_beat.migrations"}
 

@@ -120,7 +120,7 @@ class DatabaseSettings(Section):
             "options": " ".join([*words, given]).strip(),
             "application_name": name or f"chatvault-{shown}",
         }
-        if manners.pool_size:
+        if manners.pool_size and not is_replica:  # which may be away: a pool would wait for it
             options["pool"] = {
                 "min_size": 1,
                 "max_size": manners.pool_size,
@@ -162,6 +162,7 @@ class DatabaseSettings(Section):
             "ENGINE": "django.db.backends.postgresql",
             **places,
             "CONN_HEALTH_CHECKS": True,
+            "CONN_MAX_AGE": 60 if is_replica else 0,
             "OPTIONS": given | added,
             "URL_OPTIONS": own,
             "TEST": {"MIRROR": "default"} if is_replica else {},

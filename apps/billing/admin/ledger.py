@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -24,6 +24,7 @@ from apps.accounts.models import ApiKey, Client, Team
 from apps.billing import words
 from apps.billing.admin.money import MoneyMedia, usd_column
 from apps.billing.models import BudgetWindow, LedgerEntry
+from chatvault.lib import replica
 from chatvault.lib.money import format_usd
 
 
@@ -79,6 +80,12 @@ class LedgerEntryAdmin(ReadOnlyPage):
         "booked_at", "kind", "number", "account", "amount", "client", "team", "key",
         "provider_name", "of_request", "author_name", "reason", "created_at",
     )  # fmt: skip
+
+    @replica.tolerant
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, extra_context)
 
     def fill_in(self, rows: Sequence[Any]) -> None:
         for kind, model in (("client", Client), ("team", Team), ("key", ApiKey)):

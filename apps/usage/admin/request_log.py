@@ -20,6 +20,7 @@ from apps.usage.admin.read_only import ReadOnlyAdmin
 from apps.usage.admin.refusals import refusals_page
 from apps.usage.figures import count_text, instant_text, milliseconds
 from apps.usage.models import RequestLog
+from chatvault.lib import replica
 from chatvault.lib.money import format_usd
 
 _HEX = re.compile(r"[0-9a-f]{1,32}")
@@ -91,6 +92,13 @@ class RequestLogAdmin(ReadOnlyAdmin):
         context = self.admin_site.each_context(request) | {"media": self.media}
         return TemplateResponse(request, "usage/refusals.html", context | refusals_page(request))
 
+    @replica.tolerant
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, extra_context)
+
+    @replica.tolerant
     def change_view(
         self,
         request: HttpRequest,
