@@ -50,22 +50,36 @@ class RedisWorld:
         self._headrooms: dict[bytes, Headroom] = {}
         self.books.build(next(self._epochs), [], [], self.books.run_id())
 
-    async def start(self) -> RedisWorld:
-        self.real = RedisLimits(
+    async def start(self, **options: float) -> RedisWorld:
+        self._options = {"timeout_s": 5, "standby_s": 0, **options}
+        self.real = await self.another(OWNER)
+        return self
+
+    async def another(self, owner: str, on_news: Callable[[], None] | None = None) -> RedisLimits:
+        """One more gateway process of the same installation."""
+        limits = RedisLimits(
             address=self.address,
             prefix="test",
-            owner=OWNER,
+            owner=owner,
             load=self._load,
-            timeout_s=5,
-            standby_s=0,
             lease_s=self._lease_s,
+            on_news=on_news,
             monotonic_ns=self._monotonic_ns,
             wall_ns=self._wall_ns,
             now_us=lambda: self._monotonic_ns() // 1000,
+            **self._options,
         )
-        await self.real.start()
-        assert self.real.is_up
-        return self
+        await limits.start()
+        assert limits.is_up
+        return limits
+
+    def build(self, *, number: int | None = None, members: Sequence[str] = ()) -> None:
+        """What the keeper does for an empty server."""
+        budgets = [self._loaded(budget_id) for budget_id in self._known]
+        self.books.build(number or next(self._epochs), budgets, members, self.books.run_id())
+
+    def learn_period(self, budget_id: int, period: str) -> None:
+        self._periods[budget_id] = period
 
     async def stop(self) -> None:
         await self.real.stop()
@@ -78,9 +92,8 @@ class RedisWorld:
         self._known.clear()
         self._headrooms.clear()
         self._learn(states)
-        budgets = [self._loaded(budget_id) for budget_id in self._known]
-        self.books.build(next(self._epochs), budgets, [], self.books.run_id())
-        await self.start()
+        self.build()
+        await self.start(**self._options)
 
     async def reserve(
         self, request_id: bytes, scopes: tuple[ScopeLimits, ...], demand: Demand
@@ -102,12 +115,13 @@ class RedisWorld:
 
     async def settle(self, request_id: bytes, *, tokens: int, nano_usd: int) -> None:
         await self.real.settle(request_id, tokens=tokens, nano_usd=nano_usd)
-        await self._done()
+        await self.done()
         headroom = self._headrooms.pop(request_id, None)
         if headroom is None:
             return
         for window in headroom.budgets:
             self._ledger[window] += nano_usd
+            self._known[window[0]].add(window[1])
         booking = next(self._bookings)
         told = [(*window, self._ledger[window], booking) for window in headroom.budgets]
         self.books.post(told, [(OWNER, request_id)])
@@ -115,7 +129,7 @@ class RedisWorld:
     async def release(self, request_id: bytes) -> None:
         await self.real.release(request_id)
         self._headrooms.pop(request_id, None)
-        await self._done()
+        await self.done()
 
     def restore(self, states: Iterable[BudgetState]) -> None:
         states = list(states)
@@ -147,9 +161,9 @@ class RedisWorld:
         entries = [decode(packed) for packed in self.client.hvals(name)]
         return [int(entry[2]) for entry in entries if entry[0] == 0]
 
-    async def _done(self) -> None:
+    async def done(self, process: RedisLimits | None = None) -> None:
         """What was only told has arrived."""
-        await self.real._tie.ask(5, "none")
+        await (process or self.real)._tie.ask(5, "none")
 
     async def _load(self, budget_ids: Sequence[int]) -> list[LoadedBudget]:
         return [self._loaded(budget_id) for budget_id in budget_ids]

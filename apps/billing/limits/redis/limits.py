@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -17,14 +16,12 @@ from apps.billing.limits.local import LEASE_S
 from apps.billing.limits.redis.address import Address
 from apps.billing.limits.redis.link import LinkLost
 from apps.billing.limits.redis.plan import Plan, Plans
-from apps.billing.limits.redis.script import Failed, Op, id_of
+from apps.billing.limits.redis.script import Op, id_of
 from apps.billing.limits.redis.standby import RETRY, Standby
 from apps.billing.limits.redis.tie import BATCH, Tie, TieStats
 from apps.billing.limits.windows import NEVER_NS
 from chatvault.lib import clock
 from chatvault.lib.errors import ChatVaultError, LimitsUnavailable
-
-logger = logging.getLogger(__name__)
 
 _ADMITTED, _EXHAUSTED, _HELD, _LIMITED, _AWAITING, _UNKNOWN = 0, 2, 3, 4, 5, 6
 _LUA_NEVER: Final = -1
@@ -336,13 +333,8 @@ class RedisLimits:
 
     async def _tell_untold(self) -> None:
         told = list(self._untold.items())[:BATCH]
-        asked = (self._tie.ask(*operation) for _, operation in told)
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        for (request_id, operation), answer in zip(told, answers, strict=True):
-            if isinstance(answer, Failed):
-                logger.error("Redis did not take what was said of a request: %s", answer)
-            elif isinstance(answer, BaseException):
-                raise answer
+        await asyncio.gather(*(self._tie.ask(*operation) for _, operation in told))
+        for request_id, operation in told:
             if self._untold.get(request_id) is operation:
                 del self._untold[request_id]
 

@@ -53,12 +53,16 @@ def news_channel(prefix: str) -> str:
     return f"{prefix}:{{limits}}:news"
 
 
+FAILED: Final = -1
+"""Begins an answer that is no answer."""
+
+
 class Failed(Exception):
     """The script could not do one operation; nothing of it is to be relied on."""
 
 
 def checked(answer: Any) -> Any:
     """An answer of the script. Raises Failed."""
-    if type(answer) is list and answer and answer[0] == -1:
+    if type(answer) is list and answer and answer[0] == FAILED:
         raise Failed(str(answer[1]))
     return answer

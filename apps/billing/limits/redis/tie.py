@@ -14,10 +14,9 @@ import msgspec
 from apps.billing.limits.redis.address import Address
 from apps.billing.limits.redis.link import Link, LinkLost, connect
 from apps.billing.limits.redis.script import (
+    FAILED,
     SHA,
     SOURCE,
-    Failed,
-    checked,
     decode,
     encode,
     news_channel,
@@ -89,7 +88,7 @@ class Tie:
         while True:
             try:
                 await self._hold()
-            except (LinkLost, Failed, hiredis.HiredisError) as error:
+            except (LinkLost, hiredis.HiredisError) as error:
                 if not self._has_told:
                     logger.warning("Redis cannot be used (%s); trying again.", error)
                 self._has_told = True
@@ -106,7 +105,7 @@ class Tie:
         answer = await future
         if isinstance(answer, Exception):
             raise answer
-        return checked(answer)
+        return answer
 
     def tell(self, operation: Operation, on_done: OnDone) -> None:
         """Send without waiting; `on_done` gets the answer or LinkLost."""
@@ -148,7 +147,12 @@ class Tie:
         if self._now_us is None:
             self.offset_ns = now_us * 1000 - clock.wall_ns()
         for (_, on_done), answer in zip(part, answers, strict=True):
-            on_done(answer)
+            if type(answer) is list and answer[0] == FAILED:
+                logger.error("Redis refused an operation: %s", answer[1])
+                self._lose()
+                on_done(LinkLost("refused"))
+            else:
+                on_done(answer)
 
     async def _hold(self) -> None:
         on_push = self._pushed if self._on_news is not None else None
