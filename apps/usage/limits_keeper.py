@@ -95,6 +95,7 @@ class LimitsKeeper:
         epoch = books.look()
         if epoch is None or not epoch.is_current:
             self._build(books)
+            epoch = books.look()
         elif epoch.is_awaiting:
             self._join(books)
         if self._is_due("tidy", _TIDY_S):

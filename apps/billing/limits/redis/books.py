@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 import redis
+from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.exceptions import NoScriptError
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from apps.billing.limits.redis.address import Address
@@ -244,7 +246,11 @@ class LimitsBooks:
 
 def client_of(address: Address, *, timeout_s: float) -> redis.Redis:
     """A synchronous client. It connects at its first command."""
-    common: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+    common: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),  # callers know when to ask again
+    }
     if address.password:
         common |= {"username": address.user or None, "password": address.password.reveal()}
     if address.path:
