@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from apps.billing import shared_limits
-from apps.usage import recovery
+from apps.usage import recovery, shipped
 from apps.usage.batch import Batch, Committed, Progressed, commit
 from apps.usage.models import JournalCursor, OpenIntent
 from apps.usage.names import Names
@@ -69,7 +69,7 @@ class Ingester:
         for path in paths:
             cursor = cursors.get(path.name)
             if cursor is not None and cursor.is_finished:
-                path.unlink(missing_ok=True)
+                shipped.part_with(path)
             elif cursor is not None:
                 self._bad[path] = cursor.bad_records
                 self._reread(path, cursor.offset)
@@ -204,7 +204,7 @@ class Ingester:
         self._bad.pop(path, None)
         if failpoints.ARMED:
             failpoints.reach("segment-finished")
-        path.unlink(missing_ok=True)
+        shipped.part_with(path)
 
     def _put_aside(self, path: Path, damages: list[Damage]) -> None:
         """Keep damaged bytes in the quarantine folder and say so; once for each."""

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from chatvault.settings.section import Section
@@ -17,5 +17,8 @@ class JournalSettings(Section):
     """Size at which a new segment is begun."""
     cap_mib: PositiveInt = 1024
     """Space for segments that are not yet in the database; beyond it requests are refused."""
+    keep_shipped_h: float = Field(0.0, ge=0, le=168)
+    """Hours that segments are kept in `shipped/` once they are in the database, so that a restored
+    one can be brought up to date. 0: none. About 0.5 KiB a request."""
     sync_interval_ms: PositiveFloat = 50.0
     """How often written records are forced to disk."""

@@ -17,7 +17,7 @@ ALL = "\n".join(TEMPLATES.values())
 
 
 def _paths(values: Any, place: str = "") -> list[str]:
-    if not isinstance(values, dict) or not values:
+    if not isinstance(values, dict) or not values or place == ".env":
         return [place]
     return [path for name, value in values.items() for path in _paths(value, f"{place}.{name}")]
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
+from apps.usage import shipped
 from apps.usage.follow import Follower
 from apps.usage.ingest import take_lock
 from apps.usage.segments import prepare
@@ -52,8 +53,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="Ship what is there, then exit.")
+        parser.add_argument(
+            "--again",
+            action="store_true",
+            help="Ship the kept segments again too: after the database was restored.",
+        )
 
-    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+    def handle(self, *args: Any, once: bool, again: bool, **options: Any) -> None:
         directory: Path = settings.CHATVAULT.journal_dir
         try:
             prepare(directory)
@@ -65,6 +71,8 @@ class Command(BaseCommand):
             if lock is None:
                 return
             try:
+                if again:
+                    self.stdout.write(f"{shipped.bring_back(directory)} kept segments come again.")
                 with _kept_limits(directory, stop, is_wanted=not once):
                     self._run(Follower(directory, stop), once=once)
             finally:
