@@ -13,11 +13,13 @@ from chatvault.asgi_types import Receive, Scope, Send
 from chatvault.lib.errors import RouteNotFound
 from chatvault.lib.metrics import reporter
 from chatvault.lifespan import serve_lifespan
+from chatvault.telemetry import setup
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
 
 DATABASE_TIMEOUT_S = 2.0
 
+setup.instrument_django()
 django_app = get_asgi_application()
 _asking = ThreadPoolExecutor(1, thread_name_prefix="readiness")  # one: a stuck one is an answer
 

@@ -5,6 +5,7 @@ import os
 
 from chatvault.lib import databases, logs
 from chatvault.lib.metrics import reporter
+from chatvault.telemetry import setup
 
 
 class _Begun:
@@ -24,3 +25,9 @@ def begin(role: str) -> None:
     logs.become(role)
     reporter.be(role)
     databases.become(role.rstrip("0123456789"))
+    setup.start(role)
+
+
+def end() -> None:
+    """Before the process exits."""
+    setup.stop()

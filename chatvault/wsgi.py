@@ -4,6 +4,9 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from chatvault.telemetry import setup
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
 
+setup.instrument_django()
 application = get_wsgi_application()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -11,6 +11,11 @@ from apps.billing.limits import ScopeLimits
 from apps.billing.pricing import Price
 from apps.gateway.snapshot.model import Alias, Client, Deployment
 from apps.providers.adapters.contract import Endpoint, Operation
+
+if TYPE_CHECKING:
+    from apps.gateway.tracing import Trace
+else:
+    Trace = Any  # msgspec resolves annotations, and tracing imports this module
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -64,6 +69,9 @@ class GatewayRequest(msgspec.Struct, gc=False, kw_only=True):
     wants_usage: bool = False
     choices: int = 1
     max_output_tokens: int | None = None  # of one choice, as the client set it
+    # For those who look on:
+    trace: Trace | None = None  # where it is sampled
+    is_told: bool = False  # its trace and its line of the log are out
 
     def __repr__(self) -> str:
         return f"GatewayRequest({self.id.hex()})"  # the rest is the client's secret and its prompt

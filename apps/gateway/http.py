@@ -15,6 +15,7 @@ from apps.gateway.listing import answer_models
 from apps.gateway.pipeline import serve
 from apps.gateway.plane import DataPlane
 from apps.gateway.reply import error_event, error_reply
+from apps.gateway.telling import tell_refused
 from apps.providers.adapters.contract import Operation
 from chatvault.lib import clock
 from chatvault.lib.errors import (
@@ -92,6 +93,8 @@ async def answer(
     try:
         if plane is None:
             raise NotReady
+        if plane.tracer is not None:
+            request.trace = plane.tracer.begin(headers) if path in OPERATIONS else None
         read_headers(request, headers, plane.options.max_header_bytes)
         if path not in OPERATIONS:
             await _list_models(path, method, request, plane, outlet)
@@ -105,17 +108,23 @@ async def answer(
     except ClientGone:
         raise
     except ChatVaultError as error:
-        if plane is not None and not isinstance(error, UpstreamError):
-            plane.metrics.refused(error.public_code, error.http_status)
-            plane.refusals.note(request, error, plane.keys)
+        _note(error, request, plane)
         if outlet.is_started:  # a stream whose books could not be closed is not a finished answer
             await outlet.end(error_event(error))
         else:
             await _reply(outlet, *error_reply(error, request))
     except Exception:  # the outermost edge: whatever went wrong must not show
         logger.exception("request failed", extra={"request_id": request.id})
+        tell_refused(request, InternalError(), plane)
         if not outlet.is_started:
             await _reply(outlet, *error_reply(InternalError(), request))
+
+
+def _note(error: ChatVaultError, request: GatewayRequest, plane: DataPlane | None) -> None:
+    if plane is not None and not isinstance(error, UpstreamError):
+        plane.metrics.refused(error.public_code, error.http_status)
+        plane.refusals.note(request, error, plane.keys)
+    tell_refused(request, error, plane)
 
 
 async def _list_models(

@@ -36,13 +36,19 @@ def use(plane: DataPlane | None) -> None:
 
 async def start() -> None:
     """Put the plane together from settings and database, and follow changes from then on."""
+    from django.conf import settings
+
     from apps.gateway import reporting  # the control plane's side: not for the hot path
     from apps.gateway.wiring import Wiring
+    from chatvault.process import begin
+    from chatvault.telemetry import setup
 
+    begin("gateway")
     _process.wiring = wiring = Wiring()
     plane = await wiring.start()
     reporting.start_gateway(plane)
     _process.loop_watch = asyncio.create_task(watch_loop(plane.metrics))
+    plane.watch(setup.tracer(), settings.CHATVAULT.log.access_ratio)
     use(plane)
 
 

@@ -16,6 +16,7 @@ from apps.gateway.steps.record import record
 from apps.gateway.steps.route import route
 from apps.gateway.steps.settle import bill_of, settle
 from apps.gateway.steps.stream import stream, take_answer
+from apps.gateway.telling import tell_finished
 from chatvault.lib import failpoints
 from chatvault.lib.errors import ChatVaultError
 
@@ -86,6 +87,8 @@ async def close_books(meter: Meter, plane: DataPlane) -> None:
             failpoints.reach("settle-written")
     finally:
         await settle(meter, bill, plane)  # 7
+        if plane.is_watched:
+            tell_finished(meter, plane)
     if failpoints.ARMED:
         failpoints.reach("limits-settled")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apps.gateway.meter import Meter
+    from apps.gateway.tracing import Tracer
 
 FOREVER_S = float("inf")
 
@@ -167,6 +168,9 @@ class DataPlane:
         self.retries = RetryBudget()
         self.is_draining = False
         self.followed_at = clock.monotonic()  # when the view was last known to be the newest
+        self.tracer: Tracer | None = None
+        self.log_ratio = 0.0  # of the requests that get a line of the log each
+        self.is_watched = False  # one of the two is on
         self.live: dict[bytes, Meter] = {}  # requests whose books are open, by id
         self.on_adopt: Callable[[View], None] | None = None
 
@@ -174,6 +178,12 @@ class DataPlane:
         """Keep the concurrency slots of the requests that still run."""
         for request_id in list(self.live):
             await self.limits.renew(request_id)
+
+    def watch(self, tracer: Tracer | None, log_ratio: float) -> None:
+        """Tell of requests from now on: in traces, in the log, in both or in neither."""
+        self.tracer = tracer
+        self.log_ratio = log_ratio
+        self.is_watched = tracer is not None or log_ratio > 0
 
     def adopt(self, view: View) -> None:
         """Serve by another snapshot from the next request on."""

@@ -29,6 +29,11 @@ _entropy = _Entropy()
 os.register_at_fork(after_in_child=_entropy.__init__)  # type: ignore[misc]
 
 
+def random_bytes(size: int) -> bytes:
+    """For ids that nobody may guess the next of; cheaper than a system call each."""
+    return _entropy.take(size)
+
+
 def uuid7() -> uuid.UUID:
     """A time-ordered id; its first 48 bits are milliseconds since the epoch."""
     return uuid.UUID(bytes=uuid7_bytes())

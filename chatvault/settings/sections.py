@@ -13,6 +13,7 @@ from chatvault.settings.metrics import MetricsSettings
 from chatvault.settings.redis import RedisSettings
 from chatvault.settings.retention import RetentionSettings
 from chatvault.settings.serving import ServingSettings
+from chatvault.settings.telemetry import TelemetrySettings
 from chatvault.settings.upstream import UpstreamSettings
 from chatvault.settings.vault import VaultSettings
 
@@ -33,6 +34,7 @@ class Sections:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
 
     @property
     def home(self) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
-from chatvault.process import begin
+from chatvault.process import begin, end
 from chatvault.supervisor.lines import Lines
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,7 @@ class Child:
         except BaseException:  # nothing above us may run: it belongs to the supervisor
             log.exception("%s failed", self.name)
         finally:
+            end()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)

@@ -137,11 +137,16 @@ async def _attempt(candidate: Candidate, meter: Meter, plane: DataPlane) -> Upst
     request = None
     if adapter.perform is None:
         request = adapter.build_request(upstream.call, candidate.endpoint)
+    trace = meter.request.trace
+    if trace is not None:
+        request = trace.attempt(candidate, request)
     record_attempt(candidate, meter, plane)
     try:
         await upstream.open(adapter, candidate, request, plane)
     except UpstreamError as error:
         await upstream.close()
+        if trace is not None:
+            trace.attempt_failed(error)
         _note_failure(error, candidate, meter, plane)
         raise
     except BaseException:

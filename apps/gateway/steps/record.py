@@ -59,6 +59,7 @@ def _intent_of(meter: Meter, deployment_id: int, price_id: int) -> Intent:
         meter.headroom.budgets,
         deployment_id,
         price_id,
+        request.trace.pack() if request.trace is not None else b"",
     )
 
 

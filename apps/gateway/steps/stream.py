@@ -30,6 +30,8 @@ def take_answer(upstream: Upstream, meter: Meter) -> bytes:
         meter.use(answer.usage, "provider")
     else:
         meter.estimate(-(-answer.output_text_bytes // 4))
+    if meter.request.trace is not None:
+        meter.request.trace.answer(answer.body, [])
     meter.succeed()
     return answer.body
 
@@ -62,6 +64,8 @@ async def stream(
         tail = error_event(error)
     finally:
         note_usage(reader, meter)
+        if meter.request.trace is not None:
+            meter.request.trace.answer(upstream.first, reader.finish_reasons)
     return tail
 
 

@@ -85,6 +85,7 @@ class StreamReader(Protocol):
     output_events: int  # distinct content deltas seen: the lower bound of output tokens
     output_text_bytes: int  # delivered text, for estimates; exact for translated streams
     is_complete: bool  # a finish reason or the end mark was seen
+    finish_reasons: list[str]  # as far as they were seen, in OpenAI's words
 
     def feed(self, data: bytes) -> bytes:
         """Bytes that may go to the client now (often `data` itself, or b"").

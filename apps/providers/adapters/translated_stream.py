@@ -23,6 +23,7 @@ class TranslatedStream:
         self.output_events = 0
         self.output_text_bytes = 0
         self.is_complete = False
+        self.finish_reasons: list[str] = []
         self.answer_id = f"chatcmpl-{call.request_id}"
         self.model = model
         self._wants_usage = call.wants_usage
@@ -73,6 +74,8 @@ class TranslatedStream:
         text: str = "",
     ) -> None:
         """One chunk; `text` is what of it was generated, to be weighed."""
+        if finish_reason:
+            self.finish_reasons.append(finish_reason)
         if text:
             self.output_events += 1
             self.output_text_bytes += len(text.encode())

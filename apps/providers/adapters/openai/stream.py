@@ -71,6 +71,7 @@ class PassThrough:
         "_strips",
         "_template",
         "_tries_left",
+        "finish_reasons",
         "is_complete",
         "output_events",
         "output_text_bytes",
@@ -81,6 +82,7 @@ class PassThrough:
         self.usage: Usage | None = None
         self.output_events = 0
         self.is_complete = False
+        self.finish_reasons: list[str] = []
         self._strips = strips_usage
         self._delta_key = b'"delta"' if call.operation == "chat" else b'"text"'
         self._splitter = sse.Splitter()
@@ -249,8 +251,10 @@ class PassThrough:
     def _learn(self, block: bytes, choices: list[_Choice]) -> None:
         if not choices:
             return
-        if any(choice.finish_reason for choice in choices):
-            self.is_complete = True
+        for choice in choices:
+            if choice.finish_reason:
+                self.is_complete = True
+                self.finish_reasons.append(str(choice.finish_reason))
         text = sum(text_size(choice.delta) + text_size(choice.text) for choice in choices)
         if self._learned < _LEARN_FROM:
             self._learned += 1
