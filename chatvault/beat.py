@@ -24,6 +24,12 @@ TIMETABLE: Final[dict[str, Job]] = {
         Every(_HOUR_S),
         "Recomputes the hourly sums of every hour that closed since the last run.",
     ),
+    "review-errors": Job(
+        "apps.usage.tasks.review_errors",
+        Every(5 * _MINUTE_S),
+        "Opens errors again that came back, notes which credentials work again, forgets the old.",
+        is_recorded=False,
+    ),
     "forget-the-old": Job(
         "apps.configuration.tasks.forget_the_old",
         Daily(1, 40),

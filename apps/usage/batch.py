@@ -57,19 +57,20 @@ class Committed(msgspec.Struct, frozen=True):
 
     orphans: list[Settle]
     windows: list[Booked]
+    errors: error_groups.Cause | None  # a request that failed, where errors were booked
 
 
 def commit(batch: Batch, *, journal_id: str, names: Names) -> Committed:
     """Book a batch; booking it again changes nothing.
 
-    Raises django.db.Error, having
-    booked nothing, or with an unknown outcome when the connection broke at the commit.
+    Raises django.db.Error, having booked nothing, or with an unknown outcome when the connection
+    broke at the commit.
     """
     now = clock.now()
     with _durable_if(any(segment.is_finished for segment in batch.segments)), transaction.atomic():
         budget_windows.lock()
         charges, booked = _book_closed(batch.closed, names, as_text(now))
-        error_groups.book(booked, batch.tallies, names)
+        errors = error_groups.book(booked, batch.tallies, names)
         late, orphans = _book_late(batch.unmatched, as_text(now))
         windows = budget_windows.book(charges + late, now)
         _keep_open(batch, journal_id)
@@ -78,7 +79,7 @@ def commit(batch: Batch, *, journal_id: str, names: Names) -> Committed:
             failpoints.reach("batch-inserted")
     if failpoints.ARMED:
         failpoints.reach("batch-committed")
-    return Committed(orphans, windows)
+    return Committed(orphans, windows, errors)
 
 
 @contextmanager

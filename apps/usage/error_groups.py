@@ -125,22 +125,37 @@ class Errors:
         )
 
 
+class Cause(NamedTuple):
+    """A request of a batch that had errors, one with a trace if there is one; or nothing."""
+
+    trace: bytes = b""
+    request_id: bytes = b""
+
+
 def book(
     booked: Iterable[tuple[Closed, RequestRow]], tallies: Sequence[Tally], names: Names
-) -> None:
-    """Add a batch to the groups. Call it once for what is new, in its transaction."""
-    errors = Errors()
+) -> Cause | None:
+    """Add a batch to the groups. Call it once for what is new, in its transaction.
+
+    Returns None when it had no errors.
+    """
+    errors, cause = Errors(), Cause()
     for closed, row in booked:
         if row.outcome in _FAILED or len(closed.request.starts) > 1:
             errors.add_request(closed, row)
+            intent = closed.request.intent
+            if not cause.trace:
+                cause = Cause(intent.trace, intent.request_id)
     for tally in tallies:
         for refusal in tally.refused:
             errors.add_refusal(refusal)
         for fault in tally.faults:
             errors.add_fault(fault)
-    if errors.seen:
-        save(errors, names)
-        _keep_samples([row for tally in tallies for row in tally.refused if row.key_id])
+    if not errors.seen:
+        return None
+    save(errors, names)
+    _keep_samples([row for tally in tallies for row in tally.refused if row.key_id])
+    return cause
 
 
 def save(errors: Errors, names: Names) -> None:

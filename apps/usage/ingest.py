@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from apps.billing import shared_limits
-from apps.usage import recovery, shipped
+from apps.usage import error_review, recovery, shipped
 from apps.usage.batch import Batch, Committed, Progressed, commit
 from apps.usage.models import JournalCursor, OpenIntent
 from apps.usage.names import Names
@@ -99,6 +99,8 @@ class Ingester:
         committed = commit(batch, journal_id=self._journal_id, names=self._names)
         self._after_commit(batch, committed.orphans)
         self._tell_limits(batch, committed)
+        if committed.errors is not None:
+            error_review.asker.ask(*committed.errors)
         return batch.records
 
     def unshipped_bytes(self) -> int:

@@ -3,10 +3,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from celery import shared_task
+
 from apps.configuration import jobs
 from apps.configuration.job_errors import JobProblem
 from apps.configuration.models import JobRun
-from apps.usage import rollups
+from apps.usage import error_review, rollups
 from apps.usage.verify import verify
 from chatvault.lib import clock
 
@@ -46,6 +48,12 @@ def verify_ledger(job: jobs.Job) -> None:
         raise JobProblem(
             f"Differences found. {'; '.join(wrong)}. `manage.py verify_ledger` shows examples."
         )
+
+
+@shared_task(acks_late=True)
+def review_errors() -> None:
+    """Open errors again that came back, and note what works again; twice changes nothing."""
+    error_review.review()
 
 
 def _caught_up(row: JobRun) -> datetime:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -56,3 +58,25 @@ def unpack(packed: bytes) -> TraceContext | None:
     if len(packed) != PACKED_BYTES:
         return None
     return TraceContext(packed[:16], packed[16:24], bool(packed[24] & 1))
+
+
+@contextmanager
+def within(packed: bytes) -> Iterator[None]:
+    """What OpenTelemetry's instrumentations tell of inside belongs to this trace."""
+    found = unpack(packed)
+    if found is None:
+        yield
+        return
+    from opentelemetry import context, trace  # in processes that have them anyway
+
+    parent = trace.SpanContext(
+        int.from_bytes(found.trace_id, "big"),
+        int.from_bytes(found.span_id, "big"),
+        is_remote=True,
+        trace_flags=trace.TraceFlags(int(found.is_sampled)),
+    )
+    token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(parent)))
+    try:
+        yield
+    finally:
+        context.detach(token)

@@ -6,6 +6,7 @@ import pytest
 from apps.accounts.models import ApiKey, Client, Team
 from apps.billing.models import Price, PriceBook, PricingTier
 from apps.providers.models import Deployment, Provider
+from apps.usage import error_review
 from apps.usage.journal import Journal
 from tests.usage.world import World
 
@@ -35,3 +36,11 @@ def journal(world: World) -> Iterator[Journal]:
     journal = world.open_journal()
     yield journal
     journal.close()
+
+
+@pytest.fixture(autouse=True)
+def reviews(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bytes]]:
+    """Which reviews of errors were asked for; none is sent."""
+    asked: list[tuple[bytes, bytes]] = []
+    monkeypatch.setattr(error_review.asker, "ask", lambda *cause: asked.append(cause))
+    return asked
