@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,16 +23,16 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
         yield started
 
 
-def a_span(name: str = "s", **fields: object) -> Span:
+def a_span(name: str = "s", **fields: Any) -> Span:
     values = {
         "kind": CLIENT, "trace_id": b"t" * 16, "span_id": b"s" * 8, "parent_id": b"p" * 8,
         "start_ns": 1_000, "end_ns": 2_000, "attributes": {},
     }  # fmt: skip
-    return Span(name=name, **(values | fields))  # type: ignore[arg-type]
+    return Span(name=name, **(values | fields))
 
 
-def exporter(url: str, most_waiting: int = 1_000, **fields: object) -> Exporter:
-    made = Exporter(Destination(f"{url}/v1/traces", **fields), most_waiting=most_waiting)  # type: ignore[arg-type]
+def exporter(url: str, most_waiting: int = 1_000, **fields: Any) -> Exporter:
+    made = Exporter(Destination(f"{url}/v1/traces", **fields), most_waiting=most_waiting)
     made.start()
     return made
 
