@@ -24,6 +24,7 @@ run: install ## Serve ChatVault on HOST:PORT (127.0.0.1:8000); state in CHATVAUL
 .PHONY: test
 test: install-dev ## Run the whole suite: real servers and a real browser included
 	@scripts/chromium.sh
+	@scripts/package.sh redis-server redis-server "the tests of shared limits"
 	@echo "chatvault: running the tests"
 	@exec $(PYTHON_BIN) -m pytest $(TEST_ARGS)
 

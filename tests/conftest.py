@@ -12,7 +12,7 @@ from tests.environment import POSTGRES_PORT
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.upstream import FakeUpstream
 from tests.servers.postgres import own_postgres, postgres_server, postgres_url
-from tests.servers.valkey import valkey_server, valkey_url
+from tests.servers.valkey import redis_server, redis_url, valkey_server, valkey_url
 
 if TYPE_CHECKING:
     from pytest_django import DjangoDbBlocker
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from apps.gateway.plane import PlaneOptions
     from tests.gateway.testbed import Gateway, Server
 
-__all__ = ["own_postgres", "postgres_server", "postgres_url", "valkey_server", "valkey_url"]
+__all__ = [
+    "own_postgres",
+    "postgres_server",
+    "postgres_url",
+    "redis_server",
+    "redis_url",
+    "valkey_server",
+    "valkey_url",
+]
 
 
 @pytest.fixture(scope="session")

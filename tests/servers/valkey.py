@@ -19,11 +19,19 @@ _START_TIMEOUT_S = 10.0
 
 
 class ValkeyServer:
-    """One server process. `kill`, `pause` and `resume` are for tests of its failures."""
+    """One server process. `kill`, `pause` and `resume` are for tests of its failures.
 
-    def __init__(self, folder: Path) -> None:
+    `program` runs another one that speaks the same, such as Debian's redis-server; `options` are
+    lines of its configuration.
+    """
+
+    def __init__(self, folder: Path, program: str = "", **options: str) -> None:
         self._folder = folder
+        self._program = program or str(get_binary_path())
+        self._more = options
+        self._arguments: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
+        self.login: dict[str, str] = {}
         self.port = 0
 
     @property
@@ -45,7 +53,7 @@ class ValkeyServer:
 
     def start(self) -> Self:
         """Start empty, on the port it had before if it had one; raises RuntimeError."""
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         options = {
             "bind": "127.0.0.1",
             "port": str(self.port),
@@ -54,12 +62,14 @@ class ValkeyServer:
             "appendonly": "no",
             "daemonize": "no",
             "dir": str(self._folder),
+            **{name.replace("_", "-"): value for name, value in self._more.items()},
         }
-        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        lines = [f'{name} "{value}"' for name, value in options.items()]
+        configuration = self._folder / "server.conf"
+        configuration.write_text("\n".join(lines) + "\n")
+        words = [self._program, str(configuration), *self._arguments]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(get_binary_path()), *words], stdout=log, stderr=log
-            )
+            self._process = subprocess.Popen(words, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -68,15 +78,19 @@ class ValkeyServer:
             time.sleep(0.01)
         return self
 
+    def client(self) -> Valkey:
+        """Through the socket, as somebody who may do everything."""
+        return Valkey(unix_socket_path=str(self.socket), socket_timeout=5, **self.login)
+
     def _answers(self) -> bool:
         try:
-            with Valkey(unix_socket_path=str(self.socket), socket_timeout=1) as client:
+            with self.client() as client:
                 return bool(client.info("server")["process_id"] == self.pid)
         except (ValkeyError, OSError):
             return False
 
     def flush(self) -> None:
-        with Valkey(unix_socket_path=str(self.socket)) as client:
+        with self.client() as client:
             client.flushall()
 
     def pause(self) -> None:
@@ -92,7 +106,7 @@ class ValkeyServer:
             self._process.wait(10)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -115,3 +129,21 @@ def valkey_url(valkey_server: ValkeyServer) -> str:
     """An empty server's URL, for any Redis client."""
     valkey_server.flush()
     return valkey_server.url
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[ValkeyServer]:
+    """Debian's redis-server, as many who run ChatVault have it."""
+    with tempfile.TemporaryDirectory(prefix="cv-rd-") as folder:
+        server = ValkeyServer(Path(folder), program="redis-server").start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def redis_url(redis_server: ValkeyServer) -> str:
+    """An empty server's URL, for any Redis client."""
+    redis_server.flush()
+    return redis_server.url

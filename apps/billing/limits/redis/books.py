@@ -226,10 +226,11 @@ class LimitsBooks:
         return f"{self._root}:{self._number}:{name}"
 
     def _info(self, section: str) -> Mapping[str, Any]:
-        told: dict[str, Any] = cast(Any, self._client.info(section))
-        if isinstance(self._client, RedisCluster):  # it answers by node
-            return cast(Mapping[str, Any], next(iter(told.values())))
-        return told
+        """Of the node that has our keys."""
+        if isinstance(self._client, RedisCluster):
+            node = self._client.get_node_from_key(self._root)
+            return cast(Mapping[str, Any], self._client.info(section, target_nodes=node))
+        return cast(Mapping[str, Any], self._client.info(section))
 
     def _do(self, *operations: tuple[Any, ...]) -> list[Any]:
         blob = encode((self._number, 0, "", 0, operations))
