@@ -21,7 +21,7 @@ from django.db import OperationalError, connection, transaction
 from psycopg import sql
 
 from apps.usage.models import KeptSince
-from chatvault.lib import clock
+from chatvault.lib import clock, databases
 
 TABLES: Final = ("usage_requestlog", "usage_attempt")
 Progress = Callable[[int, int], None]
@@ -80,6 +80,11 @@ def ensure(
     """
     if not are_used():
         return []
+    with databases.as_owner():
+        return _ensure(days_ahead, now, progress)
+
+
+def _ensure(days_ahead: int | None, now: datetime | None, progress: Progress | None) -> list[str]:
     today = (now or clock.now()).astimezone(UTC).date()
     ahead = settings.CHATVAULT.retention.days_ahead if days_ahead is None else days_ahead
     wanted = {today + _DAY * offset for offset in range(-1, ahead + 1)}
@@ -102,6 +107,11 @@ def drop(table: str, *, before: date, progress: Progress | None = None) -> list[
     """Drop the partitions whose every day is before this one; returns their names."""
     if not are_used():
         return []
+    with databases.as_owner():
+        return _drop(table, before, progress)
+
+
+def _drop(table: str, before: date, progress: Progress | None) -> list[str]:
     old = [one for one in _partitions(table) if one.end is not None and one.end <= before]
     for number, partition in enumerate(old, start=1):
         with _keeper() as cursor:
@@ -131,6 +141,8 @@ def _make(table: str, day: date) -> bool:
                     return False
                 for statement in _NEW_PARTITION:
                     _run(cursor, statement, **names)
+                if _is_protected(cursor, table):
+                    _run(cursor, "ALTER TABLE {new} ENABLE ROW LEVEL SECURITY", **names)
                 return True
         except OperationalError:
             if attempt == _TRIES - 1:
@@ -150,6 +162,12 @@ _NEW_PARTITION: Final = (
     "ALTER TABLE {table} ATTACH PARTITION {new} FOR VALUES FROM ({start}) TO ({end})",
     "ALTER TABLE {new} DROP CONSTRAINT {check}",
 )
+
+
+def _is_protected(cursor: Any, table: str) -> bool:
+    """By row-level security: then a partition that is asked by its own name shows nothing."""
+    cursor.execute("SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass(%s)", [table])
+    return bool(cursor.fetchone()[0])
 
 
 @contextmanager

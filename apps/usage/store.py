@@ -10,9 +10,10 @@ import csv
 import io
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 import msgspec
+from django.conf import settings
 from django.db import connection, models
 
 from apps.billing.ledger import LedgerRow
@@ -26,7 +27,6 @@ _TABLES: dict[type[msgspec.Struct], type[models.Model]] = {
     LedgerRow: LedgerEntry,
 }
 _ROLLUP_COLUMNS = RollupKey._fields + RollupSums.__struct_fields__
-_ARRIVED: Final = "arrived_charge"  # a temporary table of the connection
 
 
 def insert_charges(rows: Sequence[LedgerRow]) -> set[str]:
@@ -52,7 +52,10 @@ def insert(rows: Sequence[AttemptRow | LedgerRow | RequestRow]) -> None:
         return
     kind = type(rows[0])
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
+        if connection.vendor == "postgresql" and settings.CHATVAULT.database.row_security:
+            _let_arrive(cursor, rows)  # PostgreSQL has no COPY into a table with row security
+            cursor.execute(_insert_arrived(kind))
+        elif connection.vendor == "postgresql":
             _copy(cursor, _copy_into(kind, _TABLES[kind]._meta.db_table), rows)
         else:
             cursor.executemany(
@@ -82,10 +85,22 @@ def _known_ids(request_ids: list[str]) -> set[str]:
 
 def _insert_returning(rows: Sequence[LedgerRow]) -> set[str]:
     with connection.cursor() as cursor:
-        cursor.execute(_make_arrived())
-        _copy(cursor, _copy_into(LedgerRow, _ARRIVED), rows)
-        cursor.execute(_insert_arrived())
+        _let_arrive(cursor, rows)
+        ending = "ON CONFLICT DO NOTHING RETURNING request_id"
+        cursor.execute(_insert_arrived(LedgerRow, ending))
         return {row[0].hex for row in cursor.fetchall()}
+
+
+def _let_arrive(cursor: Any, rows: Sequence[msgspec.Struct]) -> None:
+    """Bring rows into the temporary table of their kind, which empties itself at the commit."""
+    kind = type(rows[0])
+    cursor.execute(_make_arrived(kind))
+    cursor.execute(" ".join(["DELETE FROM", _arrived(kind)]))  # a transaction may come twice
+    _copy(cursor, _copy_into(kind, _arrived(kind)), rows)
+
+
+def _arrived(kind: type[msgspec.Struct]) -> str:
+    return f"arrived_{_TABLES[kind]._meta.db_table}"
 
 
 def _copy(cursor: Any, statement: str, rows: Sequence[msgspec.Struct]) -> None:
@@ -107,20 +122,20 @@ def _copy_into(kind: type[msgspec.Struct], table: str) -> str:
 
 
 @cache
-def _make_arrived() -> str:
+def _make_arrived(kind: type[msgspec.Struct]) -> str:
     columns = ", ".join(
-        " ".join([connection.ops.quote_name(column), _type_of(LedgerEntry, column)])
-        for column in LedgerRow.__struct_fields__
+        " ".join([connection.ops.quote_name(column), _type_of(_TABLES[kind], column)])
+        for column in kind.__struct_fields__
     )
-    words = ["CREATE TEMPORARY TABLE IF NOT EXISTS", _ARRIVED, "(", columns, ")"]
+    words = ["CREATE TEMPORARY TABLE IF NOT EXISTS", _arrived(kind), "(", columns, ")"]
     return " ".join([*words, "ON COMMIT DELETE ROWS"])
 
 
 @cache
-def _insert_arrived() -> str:
-    names = ", ".join(connection.ops.quote_name(name) for name in LedgerRow.__struct_fields__)
-    words = ["INSERT INTO", LedgerEntry._meta.db_table, "(", names, ") SELECT", names]
-    return " ".join([*words, "FROM", _ARRIVED, "ON CONFLICT DO NOTHING RETURNING request_id"])
+def _insert_arrived(kind: type[msgspec.Struct], ending: str = "") -> str:
+    names = ", ".join(connection.ops.quote_name(name) for name in kind.__struct_fields__)
+    words = ["INSERT INTO", _TABLES[kind]._meta.db_table, "(", names, ") SELECT", names]
+    return " ".join([*words, "FROM", _arrived(kind), ending])
 
 
 @cache

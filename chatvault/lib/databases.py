@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from django.conf import settings
@@ -38,6 +40,22 @@ def become(role: str) -> None:
             name=own["name"] or "",
             is_replica=alias == REPLICA,
         )
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """In this block the default connection of this thread is that of the role which owns the
+    tables, where CHATVAULT_DATABASE_OWNER_URL names one."""
+    if OWNER not in connections.settings:
+        yield
+        return
+    before = connections[DEFAULT_DB_ALIAS]
+    connections[DEFAULT_DB_ALIAS] = connections[OWNER]
+    try:
+        yield
+    finally:
+        connections[DEFAULT_DB_ALIAS] = before
+        connections[OWNER].close()
 
 
 def close(alias: str = DEFAULT_DB_ALIAS) -> None:

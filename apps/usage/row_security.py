@@ -1,0 +1,107 @@
+"""PostgreSQL's row-level security as a second wall between teams (the first one is our own code).
+
+A session says in the setting `chatvault.team_ids` whose rows it may see: `*` for all of them, as
+ingest, gateways and jobs do, or ids with commas; a session that says nothing sees nothing. It
+holds for roles that own no table, and guards against a filter that was forgotten: whoever can run
+SQL of their own can also say `*`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db import connection, transaction
+from psycopg import sql
+
+from apps.usage import partitions
+from chatvault.lib import databases
+
+_OF_TEAM: Final = "team_id = ANY ((SELECT chatvault_team_ids())::bigint[])"
+_OF_CLIENT: Final = "client_id IN (SELECT id FROM accounts_client)"
+_OF_OWNER: Final = (
+    "team_id = ANY ((SELECT chatvault_team_ids())::bigint[]) "
+    "OR client_id IN (SELECT id FROM accounts_client) "
+    "OR key_id IN (SELECT id FROM accounts_apikey)"
+)
+_OF_NOBODY: Final = "false"
+POLICIES: Final = {
+    "accounts_team": "id = ANY ((SELECT chatvault_team_ids())::bigint[])",
+    "accounts_membership": _OF_TEAM,
+    "accounts_client": _OF_TEAM,
+    "accounts_client_aliases": _OF_CLIENT,
+    "accounts_apikey": _OF_CLIENT,
+    "accounts_apikey_aliases": "apikey_id IN (SELECT id FROM accounts_apikey)",
+    "billing_quota": _OF_OWNER,
+    "billing_budget": _OF_OWNER,
+    "billing_budgetwindow": "budget_id IN (SELECT id FROM billing_budget)",
+    "billing_ledgerentry": _OF_TEAM,
+    "usage_requestlog": _OF_TEAM,
+    "usage_hourlyrollup": _OF_TEAM,
+    "usage_attempt": "EXISTS (SELECT 1 FROM usage_requestlog WHERE "
+    "usage_requestlog.request_id = usage_attempt.request_id)",
+    "usage_refusalsample": _OF_CLIENT,
+    "usage_errorgroup": _OF_CLIENT,
+    "usage_openintent": _OF_NOBODY,
+}
+"""By table: which rows are of the teams that the session named. What a table refers to is
+protected itself, so a subquery finds only what the session may see."""
+
+_FUNCTION: Final = (
+    "CREATE OR REPLACE FUNCTION chatvault_team_ids() RETURNS bigint[] LANGUAGE sql STABLE "
+    "PARALLEL SAFE AS $$ SELECT string_to_array(nullif(nullif("
+    "current_setting('chatvault.team_ids', true), '*'), ''), ',')::bigint[] $$"
+)
+_ON: Final = (
+    "DROP POLICY IF EXISTS chatvault_all ON {table}",
+    "DROP POLICY IF EXISTS chatvault_teams ON {table}",
+    "CREATE POLICY chatvault_all ON {table} "
+    "USING ((SELECT current_setting('chatvault.team_ids', true)) = '*')",
+    "CREATE POLICY chatvault_teams ON {table} USING ({rows})",
+    "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+)
+_OFF: Final = (
+    "ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY",
+    "ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
+    "DROP POLICY IF EXISTS chatvault_all ON {table}",
+    "DROP POLICY IF EXISTS chatvault_teams ON {table}",
+)
+
+
+def switch_on() -> None:
+    """Protect every table of POLICIES; again, it renews the policies."""
+    _switch(_ON, "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+
+
+def switch_off() -> None:
+    _switch(_OFF, "ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+
+
+def protected() -> set[str]:
+    """The tables of POLICIES on which it is on."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity "
+            "AND relnamespace = current_schema()::regnamespace AND relname = ANY(%s)",
+            [list(POLICIES)],
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _switch(statements: tuple[str, ...], for_partitions: str) -> None:
+    """Table by table, so that no lock is held for long. A partition that somebody asks by its own
+    name has no policy and shows nothing."""
+    with databases.as_owner():
+        _run(_FUNCTION)
+        for table, rows in POLICIES.items():
+            with transaction.atomic():
+                for statement in statements:
+                    _run(statement, table=sql.Identifier(table), rows=sql.SQL(rows))
+        for partition in partitions.listing():
+            _run(for_partitions, table=sql.Identifier(partition.name))
+
+
+def _run(statement: str, **names: Any) -> None:
+    with connection.cursor() as cursor:
+        composed = sql.SQL(statement).format(**names) if names else sql.SQL(statement)
+        cursor.execute(composed.as_string(cursor.connection))
