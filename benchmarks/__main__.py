@@ -28,13 +28,19 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--rounds", type=int, help="how many rounds (default 3, quick 1)")
     parser.add_argument(
-        "--profile", action="store_true", help="sample ChatVault's gateway with py-spy instead"
+        "--profile",
+        action="store_true",
+        help="sample ChatVault's gateway with py-spy instead; "
+        "with --only chatvault-production that mode's",
     )
     asked = parser.parse_args()
     if asked.profile:
+        from benchmarks.gateways import ChatVault, ChatVaultProduction
         from benchmarks.profile import profile
 
-        return profile(streaming=asked.part == ["stream"])
+        is_production = asked.only == [ChatVaultProduction.name]
+        kind = ChatVaultProduction if is_production else ChatVault
+        return profile(kind, streaming=asked.part == ["stream"])
     plan = Plan(asked.only, asked.part or list(PARTS), asked.quick, asked.rounds)
     return run(plan)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.goals import Medians, judge
 from benchmarks.parts import WARM_UP_BURSTS, Scale
+from benchmarks.production import OUTAGE_RATE, OUTAGE_S, SHARE_OF_SATURATION
 
 PAGE = """# Benchmarks
 
@@ -23,6 +24,8 @@ Written by `make bench` on {day}; do not edit. Every figure is from that one run
 {ratios}
 
 Above 1× ChatVault's figure is the larger one: good for requests/s and streams, bad for the rest.
+*ChatVault* is the embedded mode, *ChatVault production* is the one with real servers; see
+[What was compared](#what-was-compared) and [Machine](#machine) for what shares a core with what.
 
 ## Figures
 
@@ -31,6 +34,8 @@ directly: it proves that neither is the limit ({headroom}).
 
 {figures}
 
+## Production
+{production}
 ## What was compared
 
 | | version | what is on |
@@ -39,8 +44,14 @@ directly: it proves that neither is the limit ({headroom}).
 
 ## Machine
 
-{machine}. The gateway, with every process that belongs to it, is pinned to one core; the load
+{machine}. Each gateway, with every process that belongs to it, is pinned to one core; the load
 generator and the mock provider {placement}. {noise}
+
+*ChatVault production* has on the gateway core its gateway processes and nothing else, as a node of
+its own would. Ingest, the supervisors, the admin's process, worker, beat, Redis and PostgreSQL run
+on the core of the mock, where ingest's and PostgreSQL's work is done when nobody else wants the
+core: rows come later while the load lasts, and requests do not wait for them. Their processor time
+is in the figures *of all its processes*.
 
 ## Definitions
 
@@ -48,10 +59,12 @@ generator and the mock provider {placement}. {noise}
   keep-alive connections, each sending its next request when the answer to the last is whole.
   Measured for {seconds:.0f} s a round, once the start's own work is over (the processes use less
   than 5 % of the core) and the gateway gets no faster (a warm-up of 5 to {bursts} s).
-- **CPU per request, per chunk**: processor time of the gateway's whole process tree during the
-  run, over the requests answered or the events delivered. *With the work that follows* goes on
-  until the gateway is idle again: what ChatVault's ingest process moves into the database after
-  the answers. Chunks are counted, 20 ms apart, with these streams open: {cpu_streams}.
+- **CPU per request, per chunk**: processor time over the requests answered or the events
+  delivered. *On the gateway core*: what is pinned to it. *Of all its processes*: whole process
+  trees, and with ChatVault production Redis and PostgreSQL, too. *With the work that follows* goes
+  on until the gateway is idle again: what ChatVault's ingest process moves into the database after
+  the answers. Chunks are counted on the gateway core, 20 ms apart, with these streams open:
+  {cpu_streams}.
 - **first-chunk delay added**: p50 of the time from the request to the first event, one stream at a
   time, less the same without a gateway. The mock sends its first event with the response head.
 - **streams without a stall**: the most streams at once, {tokens} chunks each, one every 20 ms,
@@ -59,6 +72,13 @@ generator and the mock provider {placement}. {noise}
   between two chunks nor end 1 s late. Levels are tried upwards until one fails twice.
 - **memory**: after the load; *the gateway process* is the one that worked most, its resident set;
   *all its processes* counts pages that they share once.
+- **one and four gateway processes**: two installations that run at once on the same cores, offered
+  the same load ({share:.0%} of what one process reached at 32 connections) in turns; all gateway
+  processes are on the gateway core, so that caches and clock speed are alike. The CPU of all their
+  processes counts until the database has every row.
+- **Redis stopped**: {outage_rate:.0f} requests/s for {outage:.0f} s, then as long while Redis is
+  stopped with SIGSTOP (connections stay open and nobody answers), then as long after SIGCONT. The
+  client has a budget. A request belongs to the moment at which it was due.
 - **start to ready**: from the start of the command until the health path answers 200 (TensorZero:
   until it answers at all). ChatVault: with existing state{first_start}.
 
@@ -71,6 +91,7 @@ is an error and counts as no answer.
 make bench                                             # everything, about {minutes} minutes
 .venv/bin/python -m benchmarks --quick                 # one short round, this page stays as it is
 .venv/bin/python -m benchmarks --only chatvault,tensorzero --part throughput
+.venv/bin/python -m benchmarks --only chatvault-production --part outage --part processes
 .venv/bin/python -m benchmarks --profile               # where ChatVault's gateway spends its time
 ```
 
@@ -83,6 +104,8 @@ WHAT_IS_ON = {
     "chatvault": "everything `make run` starts: key authentication, request, token and "
     "concurrency quotas, a budget with reservation and settlement, prices, journal, ingest, "
     "metrics, admin, worker and beat",
+    "chatvault-production": "the same with PostgreSQL (fsync on), Redis (no persistence), and "
+    "roles in processes of their own: one gateway process, ingest, admin, worker and beat",
     "tensorzero": "the HTTP gateway in its PyPI package; no authentication, no limits, "
     "observability off",
     "portkey": "the npm package, headless; no authentication, no limits, no log page. "
@@ -119,6 +142,16 @@ def misses(medians: Medians) -> str:
     return "\n".join(lines) or "Every goal is met."
 
 
+def _production(medians: Medians) -> str:
+    cells = report.production_cells(medians)
+    return f"\n{report.markdown(cells)}\n" if cells else "\nNot measured.\n"
+
+
+def _ratios(medians: Medians, titles: Mapping[str, str]) -> str:
+    tables = [report.ratio_cells(medians, titles, mode) for mode in report.OURS if mode in titles]
+    return "\n\n".join(map(report.markdown, tables))
+
+
 def _noise(rounds: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     shares = [
         share
@@ -151,7 +184,11 @@ def page(
         day=datetime.now(UTC).date().isoformat(),
         goals=report.markdown(report.goal_cells(medians)),
         misses=misses(medians),
-        ratios=report.markdown(report.ratio_cells(medians, titles)),
+        ratios=_ratios(medians, titles),
+        production=_production(medians),
+        share=SHARE_OF_SATURATION,
+        outage_rate=OUTAGE_RATE,
+        outage=OUTAGE_S,
         rounds=scale.rounds,
         headroom=f"{headroom:.1f}× the fastest gateway" if headroom else "not measured",
         figures=report.markdown(report.figure_cells(medians, {**titles, "direct": "no gateway"})),

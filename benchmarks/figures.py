@@ -37,13 +37,15 @@ def ratio(ours: float | None, theirs: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One answer. Times in microseconds; the last four stay 0 for one that is not streamed."""
+    """One answer. Times in microseconds; `began_us` is since the start of the load. All but it and
+    the latency stay 0 for an answer that is not streamed."""
 
     latency_us: int
     first_event_us: int
     worst_gap_us: int
     span_us: int
     events: int
+    began_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,14 +35,22 @@ class Verdict:
         return self.measured <= self.goal.wanted
 
 
-def _own(figure: str) -> Callable[[Medians], float | None]:
-    return lambda medians: medians.get("chatvault", {}).get(figure)
+EMBEDDED, PRODUCTION = "chatvault", "chatvault-production"
 
 
-def _against(peer: str, figure: str) -> Callable[[Medians], float | None]:
+def _own(figure: str, mode: str = EMBEDDED) -> Callable[[Medians], float | None]:
+    return lambda medians: medians.get(mode, {}).get(figure)
+
+
+def _against(peer: str, figure: str, mode: str = EMBEDDED) -> Callable[[Medians], float | None]:
     return lambda medians: ratio(
-        medians.get("chatvault", {}).get(figure), medians.get(peer, {}).get(figure)
+        medians.get(mode, {}).get(figure), medians.get(peer, {}).get(figure)
     )
+
+
+def _four_to_one(medians: Medians) -> float | None:
+    figures = medians.get(PRODUCTION, {})
+    return ratio(figures.get("four_whole_cpu_us"), figures.get("one_whole_cpu_us"))
 
 
 GOALS = (
@@ -57,6 +65,18 @@ GOALS = (
     Goal("Concurrent 20 ms-paced streams without a stall", 800, True, "", _own("streams")),
     Goal("Resident memory of the gateway process", 150, False, " MB", _own("worker_rss_mb")),
     Goal("Ready after a start with existing state", 4, False, " s", _own("ready_s")),
+    Goal("Production: requests/s at 32 connections against TensorZero", 1.0, True, "×",
+         _against("tensorzero", "rps_32", PRODUCTION)),
+    Goal("Production: requests/s at 32 connections against the LiteLLM proxy", 70, True, "×",
+         _against("litellm", "rps_32", PRODUCTION)),
+    Goal("Production: CPU per request with four gateway processes against one", 1.15, False, "×",
+         _four_to_one),
+    Goal("Production: p99 added by a stopped Redis, first second", 25, False, " ms",
+         _own("outage_added_ms_first", PRODUCTION)),
+    Goal("Production: p99 added by a stopped Redis, afterwards", 5, False, " ms",
+         _own("outage_added_ms_later", PRODUCTION)),
+    Goal("Production: requests refused because Redis was stopped", 0, False, "",
+         _own("outage_errors", PRODUCTION)),
 )  # fmt: skip
 
 

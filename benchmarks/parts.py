@@ -43,11 +43,16 @@ class Scale:
 FULL = Scale(5.0, 1000, 250, 100, rounds=3, levels=LEVELS, tries=2)
 QUICK = Scale(2.0, 500, 125, 30, rounds=1, levels=COARSE_LEVELS, tries=1)
 WARM_UP_BURSTS = 12
+IDLE_SHARE = 0.05
 
 
 @dataclass(slots=True)
 class Target:
-    """What is loaded: a gateway, or the mock itself when there is no process to watch."""
+    """What is loaded: a gateway, or the mock itself when there is no process to watch.
+
+    `roots` head the trees of processes that belong to it; `fronts` are those of them that have the
+    gateway core, or none: all of it has.
+    """
 
     name: str
     port: int
@@ -57,7 +62,8 @@ class Target:
     program: Path
     load_core: int
     gateway_core: int
-    pid: int | None = None
+    roots: tuple[int, ...] = ()
+    fronts: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list)
 
     @classmethod
@@ -65,8 +71,9 @@ class Target:
         cls, name: str, running: Running, program: Path, load_core: int, gateway_core: int
     ) -> "Target":
         headers = dict(running.headers)
+        roots = (running.process.pid, *running.servers.values())
         return cls(name, running.port, running.path, running.model, headers, program,
-                   load_core, gateway_core, running.process.pid)  # fmt: skip
+                   load_core, gateway_core, roots, running.fronts)  # fmt: skip
 
     @classmethod
     def mock(cls, port: int, program: Path, load_core: int, gateway_core: int) -> "Target":
@@ -86,7 +93,12 @@ class Target:
         )
 
     def cpu_s(self) -> float:
-        return processes.tree_cpu_s(self.pid) if self.pid is not None else 0.0
+        """Of all its processes."""
+        return processes.trees_cpu_s(self.roots)
+
+    def front_cpu_s(self) -> float:
+        """Of what has the gateway core."""
+        return sum(map(processes.cpu_s, self.fronts)) if self.fronts else self.cpu_s()
 
     def note(self, result: LoadResult, where: str) -> None:
         if result.errors:
@@ -105,14 +117,14 @@ def until_it_answers(target: Target, *, patience_s: float = 10.0) -> None:
         time.sleep(0.1)
 
 
-def settle(pid: int, *, patience_s: float = 90.0) -> None:
+def settle(target: Target, *, patience_s: float = 90.0) -> None:
     """Wait until the gateway has done what it does in the background after a start or a load."""
     deadline = time.monotonic() + patience_s
-    before = processes.tree_cpu_s(pid)
+    before = target.cpu_s()
     while time.monotonic() < deadline:
         time.sleep(1.0)
-        now = processes.tree_cpu_s(pid)
-        if now - before < 0.05:
+        now = target.cpu_s()
+        if now - before < IDLE_SHARE * (2 if target.fronts else 1):  # the servers tick, too
             return
         before = now
 
@@ -134,9 +146,10 @@ def throughput(target: Target, scale: Scale) -> Figures:
     cpu_at_start, answered = target.cpu_s(), warm_up(target)
     for connections in CONNECTIONS:
         cpu_before, busy_before = target.cpu_s(), processes.busy_s(target.gateway_core)
+        front_before = target.front_cpu_s()
         load = Load(connections, scale.seconds, warm_ms=scale.warm_ms)
         result = target.send(load)
-        cpu_s = target.cpu_s() - cpu_before
+        cpu_s, front_s = target.cpu_s() - cpu_before, target.front_cpu_s() - front_before
         target.note(result, f"{connections} connections")
         answered += result.good
         if not result.window_good:
@@ -145,13 +158,14 @@ def throughput(target: Target, scale: Scale) -> Figures:
         figures[f"rps_{connections}"] = result.window_good / result.window_s
         figures[f"p50_ms_{connections}"] = percentile(latencies, 0.50)
         figures[f"p99_ms_{connections}"] = percentile(latencies, 0.99)
-        if target.pid is None:
+        if not target.roots:
             continue
+        figures[f"request_front_cpu_us_{connections}"] = front_s / result.good * 1e6
         figures[f"request_cpu_us_{connections}"] = cpu_s / result.good * 1e6
-        others_s = processes.busy_s(target.gateway_core) - busy_before - cpu_s
+        others_s = processes.busy_s(target.gateway_core) - busy_before - front_s
         figures[f"others_share_{connections}"] = max(0.0, others_s / result.wall_s)
-    if target.pid is not None and answered:
-        settle(target.pid)
+    if target.roots and answered:
+        settle(target)
         figures["request_whole_cpu_us"] = (target.cpu_s() - cpu_at_start) / answered * 1e6
     return figures
 
@@ -166,10 +180,10 @@ def stream(target: Target, scale: Scale, streams: int) -> Figures:
         first = [sample.first_event_us / 1000 for sample in result.samples]
         figures["first_chunk_ms"] = percentile(first, 0.50)
         figures["first_chunk_p99_ms"] = percentile(first, 0.99)
-    if target.pid is not None and streams:
-        cpu_before = target.cpu_s()
+    if target.roots and streams:
+        cpu_before = target.front_cpu_s()
         result = _open_paced(target, scale, streams)
-        cpu_s = target.cpu_s() - cpu_before
+        cpu_s = target.front_cpu_s() - cpu_before
         target.note(result, f"{streams} paced streams")
         if result.window_events:
             figures["chunk_cpu_us"] = cpu_s / result.window_events * 1e6
@@ -217,9 +231,13 @@ def paced(
 def memory(target: Target, cpu_at_start: dict[int, float]) -> Figures:
     """Memory after the load: resident of the process that worked most, and of the whole tree
     with shared pages counted once."""
-    if target.pid is None:
+    family = processes.trees(target.roots)
+    if not family:
         return {}
-    family = processes.tree(target.pid)
-    worker = max(family, key=lambda pid: processes.cpu_s(pid) - cpu_at_start.get(pid, 0.0))
+
+    def worked_s(pid: int) -> float:
+        return processes.cpu_s(pid) - cpu_at_start.get(pid, 0.0)
+
+    worker = max(target.fronts or family, key=worked_s)
     whole = sum(map(processes.pss_mb, family))
     return {"worker_rss_mb": processes.rss_mb(worker), "all_pss_mb": whole}

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -95,6 +95,28 @@ def tree_cpu_s(root: int) -> float:
     return sum(cpu_s(pid) for pid in tree(root))
 
 
+def trees(roots: Iterable[int]) -> list[int]:
+    return [pid for root in roots for pid in tree(root)]
+
+
+def trees_cpu_s(roots: Iterable[int]) -> float:
+    return sum(map(tree_cpu_s, roots))
+
+
+def bind(pid: int, core: int) -> None:
+    """A process that runs already, with all its threads, runs on one core from now on."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            os.sched_setaffinity(int(thread.name), {core})
+
+
+def yield_to_others(pid: int) -> None:
+    """A process that runs already, with all its threads, works when nothing else does."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), 19)
+
+
 def rss_mb(pid: int) -> float:
     """Resident memory in MB (10^6 bytes); 0 once the process is gone."""
     try:
@@ -140,6 +162,16 @@ def answers(port: int, path: str, status: bytes) -> bool:
         peer.sendall(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n".encode())
         return peer.recv(64).startswith(b"HTTP/1.1 " + status)
     return False
+
+
+def wait_until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:
+    """Return when the port takes connections. Raises RuntimeError."""
+    deadline = time.monotonic() + 10.0
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2.0):
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"nothing listens on port {port}")
 
 
 def wait_until_ready(

@@ -43,24 +43,25 @@ def _sampler() -> Path:
     )
 
 
-def profile(*, streaming: bool) -> int:
+def profile(kind: type[ChatVault], *, streaming: bool) -> int:
     """Load ChatVault and print its hottest functions; leaves the stacks in benchmarks/.env."""
     sampler = _sampler()
     processes.allow_many_sockets()
     gateway_core, mock_core, load_core = processes.cores()
     mock_program, load_program = native.build(ENV / "native")
     with native.mock_provider(mock_program, core=mock_core) as port:
-        gateway = ChatVault(port, gateway_core)
+        gateway = kind(port, gateway_core, mock_core)
         gateway.prepare()
-        running = gateway.start(ENV / "chatvault.log")
+        running = gateway.start(ENV / f"{kind.name}.log")
         try:
-            target = Target.of("chatvault", running, load_program, load_core, gateway_core)
+            target = Target.of(kind.name, running, load_program, load_core, gateway_core)
             until_it_answers(target)
-            settle(running.process.pid)
+            settle(target)
             warm_up(target)
             stacks = _record(target, sampler, streaming=streaming)
         finally:
-            processes.stop(running.process)
+            gateway.stop(running)
+            gateway.close()
     own, whole, total = count(stacks.read_text().splitlines())
     for title, counter in (("own time", own), ("with what it calls", whole)):
         print(f"\n{title}, {total} samples")
@@ -70,18 +71,17 @@ def profile(*, streaming: bool) -> int:
 
 
 def _record(target: Target, sampler: Path, *, streaming: bool) -> Path:
-    assert target.pid is not None
     if streaming:
         tokens = (SECONDS + 4) * 1_000_000 // PACE_US
         load = Load(400, SECONDS + 6.0, 1, ramp_ms=2000, expect_events=tokens)
         prompt = f"tokens={tokens} pace_us={PACE_US}"
     else:
         load, prompt = Load(32, SECONDS + 4.0), "Say hello"
-    before = {pid: processes.cpu_s(pid) for pid in processes.tree(target.pid)}
+    before = {pid: processes.cpu_s(pid) for pid in processes.trees(target.roots)}
     loading = threading.Thread(target=target.send, args=(load, prompt))
     loading.start()
     time.sleep(2.0)
-    worker = max(before, key=lambda pid: processes.cpu_s(pid) - before[pid])
+    worker = max(target.fronts or before, key=lambda pid: processes.cpu_s(pid) - before[pid])
     used = {pid: processes.cpu_s(pid) - before[pid] for pid in before}
     print("bench: CPU seconds by process in the first two: "
           + ", ".join(f"{pid} {cpu_s:.2f}" for pid, cpu_s in used.items()))  # fmt: skip

@@ -24,8 +24,9 @@ ROWS = (
     Row("rps_32", "requests/s, 32 connections", 0, True),
     Row("p50_ms_32", "p50 ms, 32 connections", 2, True),
     Row("p99_ms_32", "p99 ms, 32 connections", 2, True),
-    Row("request_cpu_us_32", "CPU µs per request, 32 connections", 0),
-    Row("request_whole_cpu_us", "CPU µs per request, with the work that follows it", 0),
+    Row("request_front_cpu_us_32", "CPU µs per request on the gateway core, 32 connections", 0),
+    Row("request_cpu_us_32", "CPU µs per request of all its processes, 32 connections", 0),
+    Row("request_whole_cpu_us", "CPU µs per request of all, with the work that follows it", 0),
     Row("first_chunk_ms", "first chunk p50 ms", 3, True),
     Row("first_chunk_added_ms", "first-chunk delay added, ms", 3),
     Row("chunk_cpu_us", "CPU µs per streamed chunk", 1),
@@ -35,6 +36,19 @@ ROWS = (
     Row("ready_s", "start to ready, s", 2),
 )
 
+PRODUCTION_ROWS = (
+    Row("processes_rate", "requests/s offered to one and to four gateway processes", 0),
+    Row("one_front_cpu_us", "CPU µs per request of the gateway, one gateway process", 0),
+    Row("four_front_cpu_us", "CPU µs per request of the gateway, four gateway processes", 0),
+    Row("one_whole_cpu_us", "CPU µs per request of all, one gateway process", 0),
+    Row("four_whole_cpu_us", "CPU µs per request of all, four gateway processes", 0),
+    Row("outage_p99_ms_before", "p99 ms before Redis stops", 2),
+    Row("outage_p99_ms_first", "p99 ms in the first second after it", 2),
+    Row("outage_p99_ms_later", "p99 ms while it stays stopped", 2),
+    Row("outage_p99_ms_again", "p99 ms after it goes on", 2),
+    Row("outage_errors", "requests refused meanwhile", 0),
+)
+OURS = ("chatvault", "chatvault-production")
 Titles = Mapping[str, str]
 """Gateway name to the name it is shown by, in the order of the columns."""
 
@@ -63,11 +77,22 @@ def figure_cells(medians: Medians, titles: Titles) -> list[list[str]]:
     return cells
 
 
-def ratio_cells(medians: Medians, titles: Titles) -> list[list[str]]:
-    """Header and rows of ChatVault's figure over each other gateway's."""
-    peers = [name for name in titles if name not in ("chatvault", "direct")]
-    ours = medians.get("chatvault", {})
-    cells = [["ChatVault ÷ …", *(titles[name] for name in peers)]]
+def production_cells(medians: Medians) -> list[list[str]]:
+    """Header and rows of what only production has; empty when nothing of it was measured."""
+    figures = medians.get("chatvault-production", {})
+    cells = [
+        [row.text, shown(figures[row.figure], row.digits)]
+        for row in PRODUCTION_ROWS
+        if row.figure in figures
+    ]
+    return [["", "ChatVault production"], *cells] if cells else []
+
+
+def ratio_cells(medians: Medians, titles: Titles, mode: str = "chatvault") -> list[list[str]]:
+    """Header and rows of one mode's figure over each other gateway's."""
+    peers = [name for name in titles if name not in (*OURS, "direct")]
+    ours = medians.get(mode, {})
+    cells = [[f"{titles[mode]} ÷ …", *(titles[name] for name in peers)]]
     for row in ROWS:
         values = [ratio(ours.get(row.figure), medians.get(name, {}).get(row.figure))
                   for name in peers]  # fmt: skip
@@ -94,7 +119,7 @@ def measured(verdict: Verdict) -> str:
     """The measured figure as it is shown."""
     if verdict.measured is None:
         return "–"
-    digits = 0 if verdict.measured >= 20 else 2
+    digits = 0 if verdict.measured >= 100 else 1 if verdict.measured >= 20 else 2
     return f"{shown(verdict.measured, digits)}{verdict.goal.unit}"
 
 

@@ -3,21 +3,23 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
-from benchmarks import document, native, parts, processes, report
+from benchmarks import document, native, parts, processes, production, report
 from benchmarks.figures import median
-from benchmarks.gateways import GATEWAYS, Gateway
-from benchmarks.gateways.contract import ENV, HOME
+from benchmarks.gateways import GATEWAYS, ChatVaultProduction, Gateway
+from benchmarks.gateways.contract import ENV, HOME, Running
+from benchmarks.gateways.production import FourGateways
 from benchmarks.goals import Medians
 from benchmarks.parts import FULL, QUICK, Scale, Target
+from benchmarks.production import Place
 
-PARTS = ("throughput", "stream", "paced", "start")
+PARTS = ("throughput", "stream", "paced", "start", "outage", "processes")
+ANYBODYS = frozenset(PARTS[:4])
 DIRECT_LEVELS = (500, 1000, 1500, 2000, 2500, 3000)
 ENOUGH_FASTER = 3.0
 
@@ -50,6 +52,7 @@ class Run:
         self.rounds: dict[str, dict[str, list[float]]] = {}
         self.notes: list[str] = []
         self.began = time.monotonic()
+        self.four_gateways: FourGateways
 
     def say(self, text: str) -> None:
         print(f"bench {time.monotonic() - self.began:5.0f} s  {text}", flush=True)
@@ -87,11 +90,30 @@ class Run:
         with Session(self, gateway) as session:
             if set(self.plan.parts) != {"start"}:
                 self._measure_parts(session)
+        if isinstance(gateway, ChatVaultProduction):
+            self._measure_production(gateway)
+
+    def _measure_production(self, gateway: ChatVaultProduction) -> None:
+        """What only it has."""
+        chosen, name = self.plan.parts, gateway.name
+        log = ENV / f"{name}.log"
+        place = Place(self.load_program, self.load_core, self.gateway_core, log)
+        if "outage" in chosen:
+            with production.running(gateway, place) as target:
+                self.keep(name, production.outage(target, gateway, self.say))
+                self.notes += target.notes
+        if "processes" in chosen and "one_whole_cpu_us" not in self.rounds.get(name, {}):
+            known = self.rounds.get(name, {}).get("rps_32", [production.LIKELY_RPS])
+            figures = production.many_processes(gateway, self.four_gateways, place,
+                                                self.plan.scale, known[-1])  # fmt: skip
+            self.keep(name, figures)
 
     def _measure_parts(self, session: "Session") -> None:
         chosen, scale, name = self.plan.parts, self.plan.scale, session.gateway.name
+        if not ANYBODYS.intersection(chosen):
+            return
         target = session.ready()
-        at_start = {pid: processes.cpu_s(pid) for pid in processes.tree(session.pid)}
+        at_start = {pid: processes.cpu_s(pid) for pid in processes.trees(target.roots)}
         if "throughput" in chosen:
             self.keep(name, parts.throughput(target, scale))
         if "stream" in chosen:
@@ -110,24 +132,23 @@ class Session:
     def __init__(self, state: Run, gateway: Gateway) -> None:
         self.state = state
         self.gateway = gateway
-        self.process: subprocess.Popen[bytes] | None = None
+        self.running: Running | None = None
 
     def __enter__(self) -> "Session":
         self.target = self._start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process is not None:
-            processes.stop(self.process)
+        self._stop()
 
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
+    def _stop(self) -> None:
+        running, self.running = self.running, None
+        if running is not None:
+            self.gateway.stop(running)
 
     def _start(self) -> Target:
         running = self.gateway.start(ENV / f"{self.gateway.name}.log")
-        self.process = running.process
+        self.running = running
         self.state.keep(self.gateway.name, {running.ready_figure: running.ready_s})
         state = self.state
         return Target.of(
@@ -137,13 +158,12 @@ class Session:
     def ready(self) -> Target:
         """The target once it answers and has done what a start brings with it."""
         parts.until_it_answers(self.target)
-        parts.settle(self.pid)
+        parts.settle(self.target)
         return self.target
 
     def renew(self) -> Target:
         """Stop and start it."""
-        assert self.process is not None
-        processes.stop(self.process)
+        self._stop()
         self.target = self._start()
         return self.ready()
 
@@ -152,10 +172,20 @@ def run(plan: Plan) -> int:
     processes.allow_many_sockets()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
     state = Run(plan)
-    with native.mock_provider(state.mock_program, core=state.mock_core) as mock_port:
-        gateways = [GATEWAYS[name](mock_port, state.gateway_core) for name in plan.names]
+    with (
+        ExitStack() as ending,
+        native.mock_provider(state.mock_program, core=state.mock_core) as mock_port,
+    ):
+        gateways = [
+            GATEWAYS[name](mock_port, state.gateway_core, state.mock_core) for name in plan.names
+        ]
+        if ChatVaultProduction.name in plan.names and "processes" in plan.parts:
+            state.four_gateways = FourGateways(mock_port, state.gateway_core, state.mock_core)
+            state.four_gateways.prepare()
+            ending.callback(state.four_gateways.close)
         for gateway in gateways:
             gateway.prepare()
+            ending.callback(gateway.close)
         load_1m = os.getloadavg()[0]
         if load_1m > 0.5:
             state.notes.append(f"the machine was not idle at the start (load {load_1m:.1f})")
@@ -177,7 +207,10 @@ def finish(state: Run, gateways: Sequence[Gateway]) -> int:
     titles = {gateway.name: gateway.title for gateway in gateways}
     (ENV / "rounds.json").write_text(json.dumps(state.rounds, indent=1))
     print("\n" + report.aligned(report.figure_cells(medians, {**titles, "direct": "no gateway"})))
-    print("\n" + report.aligned(report.ratio_cells(medians, titles)))
+    for mode in [name for name in report.OURS if name in titles]:
+        print("\n" + report.aligned(report.ratio_cells(medians, titles, mode)))
+    if cells := report.production_cells(medians):
+        print("\n" + report.aligned(cells))
     print("\n" + report.aligned(report.goal_cells(medians)))
     factor = headroom(medians)
     if factor is not None:

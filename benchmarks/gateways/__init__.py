@@ -4,10 +4,11 @@ from benchmarks.gateways.chatvault import ChatVault
 from benchmarks.gateways.contract import Gateway
 from benchmarks.gateways.litellm import LiteLLM
 from benchmarks.gateways.portkey import Portkey
+from benchmarks.gateways.production import ChatVaultProduction
 from benchmarks.gateways.tensorzero import TensorZero
 
 GATEWAYS: dict[str, type[Gateway]] = {
-    kind.name: kind for kind in (ChatVault, TensorZero, Portkey, LiteLLM)
+    kind.name: kind for kind in (ChatVault, ChatVaultProduction, TensorZero, Portkey, LiteLLM)
 }
 
-__all__ = ["GATEWAYS", "Gateway"]
+__all__ = ["GATEWAYS", "ChatVault", "ChatVaultProduction", "Gateway"]

@@ -53,9 +53,9 @@ class ChatVault(Gateway):
     likely_streams = 800
     cpu_streams = 100
 
-    def __init__(self, mock_port: int, core: int) -> None:
-        super().__init__(mock_port, core)
-        self.home = ENV / "chatvault-home"
+    def __init__(self, mock_port: int, core: int, other_core: int) -> None:
+        super().__init__(mock_port, core, other_core)
+        self.home = ENV / f"{self.name}-home"
         self.key = secrets.token_urlsafe(32)  # given, not issued: no prefix, no checksum
         self.is_set_up = False
 
@@ -73,13 +73,16 @@ class ChatVault(Gateway):
             PORT=str(port),
         )
 
+    def _command(self) -> list[str]:
+        return [sys.executable, "manage.py", "serve"]
+
     def start(self, log: Path) -> Running:
         port = processes.free_port()
         env = self._environment(port)
         with log.open("ab") as output:
             began = time.monotonic()
             process = processes.spawn(
-                [sys.executable, "manage.py", "serve"],
+                self._command(),
                 core=self.core,
                 env=env,
                 cwd=ROOT,
@@ -100,7 +103,7 @@ class ChatVault(Gateway):
         return Running(process, port, ready_s, figure, headers=headers)
 
     def _apply(self, env: dict[str, str]) -> None:
-        document = ENV / "chatvault.yaml"
+        document = self.home / "bench.yaml"
         document.write_text(DOCUMENT.format(mock=self.mock, alias=ALIAS))
         command = [sys.executable, "manage.py", "config", "apply", str(document)]
         result = subprocess.run(

@@ -15,12 +15,15 @@ from benchmarks import processes
 from benchmarks.figures import Sample
 
 HERE = Path(__file__).parent
-SAMPLE = struct.Struct("<5I")
+SAMPLE = struct.Struct("<6I")
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How to load: `repeat` 0 sends until `seconds` are over, else that often per connection."""
+    """How to load: `repeat` 0 sends until `seconds` are over, else that often per connection.
+
+    `rate` is requests/s of all connections together; 0: each sends when it has its answer.
+    """
 
     connections: int
     seconds: float
@@ -28,11 +31,12 @@ class Load:
     warm_ms: int = 0
     ramp_ms: int = 0
     expect_events: int = 0
+    rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What came of it. `window_*` leave out the warm-up."""
+    """What came of it. `window_*` leave out the warm-up; `start_us` is of the monotonic clock."""
 
     good: int
     errors: int
@@ -41,7 +45,9 @@ class LoadResult:
     window_events: int
     window_s: float
     cpu_s: float
+    start_us: int
     first_error: str
+    refusals: dict[str, int]  # by status
     samples: list[Sample]
     wall_s: float
 
@@ -92,7 +98,7 @@ def run_load(program: Path, *, core: int, port: int, request: bytes, load: Load)
         wire.write_bytes(request)
         numbers = (load.connections, load.repeat, load.seconds, load.warm_ms, load.ramp_ms)
         command: list[str | Path] = [program, str(port), wire, *map(str, numbers)]
-        command += [str(load.expect_events), samples]
+        command += [str(load.expect_events), str(load.rate), samples]
         began = time.monotonic()
         process = processes.spawn(command, core=core, stdout=subprocess.PIPE)
         try:

@@ -1,16 +1,19 @@
-/* A load generator: N connections over HTTP/1.1, one thread, epoll, closed loop.
+/* A load generator: N connections over HTTP/1.1, one thread, epoll; closed loop, or at a rate.
  *
- *   load PORT REQUEST CONNECTIONS REPEAT SECONDS WARM_MS RAMP_MS EXPECT SAMPLES
+ *   load PORT REQUEST CONNECTIONS REPEAT SECONDS WARM_MS RAMP_MS EXPECT RATE SAMPLES
  *
  * REQUEST is a file with the whole request as it goes over the wire. REPEAT 0 sends until SECONDS
  * have passed; otherwise every connection sends REPEAT requests and SECONDS is the time-out.
- * EXPECT 0 wants one whole answer with the mock's text in it; otherwise a stream that has at least
+ * RATE 0 sends the next request as soon as the answer to the last is whole; otherwise all together
+ * send RATE requests a second, and a request that had to wait for a busy connection counts from the
+ * moment it was due. EXPECT 0 wants one whole answer with the mock's text in it; otherwise a stream that has at least
  * EXPECT events and ends with [DONE]. Whatever else comes is an error, and the first is shown.
  * SAMPLES gets one struct sample per good answer that ended after WARM_MS; stdout one JSON line. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,23 +26,24 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_MAX = 16384, KEEP = 4096, READ_SIZE = 65536, MAX_EVENTS = 512 };
+enum { HEAD_MAX = 16384, KEEP = 4096, READ_SIZE = 65536, MAX_EVENTS = 512,
+       STATUSES = 600 };
 enum framing { HEAD, COUNTED, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, TRAILER, UNTIL_CLOSE };
 
 static const char MARKER[] = "Hello from the mock provider";
 
-struct sample { /* as it stands in the file: five little-endian uint32, times in microseconds */
-    uint32_t latency, first_event, worst_gap, span, events;
+struct sample { /* as it stands in the file: six little-endian uint32, times in microseconds */
+    uint32_t latency, first_event, worst_gap, span, events, began;
 };
 
 struct conn {
     int fd, left, status;
-    bool open, done_seen;
+    bool open, done_seen, waits;
     enum framing framing;
     char head[HEAD_MAX + 1], kept[KEEP + 1], line[16];
     size_t head_len, kept_len, line_len;
     uint64_t remaining;
-    int64_t began, first, last, worst;
+    int64_t began, first, last, worst, due;
     uint32_t events;
 };
 
@@ -47,7 +51,8 @@ static struct sockaddr_in target = {.sin_family = AF_INET};
 static char *request, first_error[KEEP + 64];
 static size_t request_len;
 static long connections, repeat, warm_ms, ramp_ms, expect;
-static double seconds;
+static double seconds, rate;
+static long refusals[STATUSES];
 static int epoll_fd;
 static int64_t start_us;
 static uint64_t good, errors, window_events, window_good;
@@ -112,24 +117,33 @@ static void connected(struct conn *c) {
     send_request(c);
 }
 
-static void ask(struct conn *c) {
+static void ask(struct conn *c, int64_t began) {
     c->framing = HEAD;
     c->head_len = c->kept_len = c->line_len = 0;
     c->status = 0;
     c->first = c->worst = 0;
     c->events = 0;
     c->done_seen = false;
-    c->began = now_us();
+    c->waits = false;
+    c->began = began;
     if (c->open)
         send_request(c);
     else if (!dial(c))
         give_up(c, "cannot connect");
 }
 
+/* The next request: now, or when it is due. */
+static void ask_next(struct conn *c, int64_t now) {
+    if (rate > 0) c->due += (int64_t)((double)connections * 1e6 / rate);
+    c->waits = rate > 0 && c->due > now;
+    if (!c->waits) ask(c, rate > 0 ? c->due : now);
+}
+
 static void record(struct conn *c, int64_t now) {
     struct sample s = {(uint32_t)(now - c->began),
                        c->first ? (uint32_t)(c->first - c->began) : 0, (uint32_t)c->worst,
-                       c->first ? (uint32_t)(c->last - c->first) : 0, c->events};
+                       c->first ? (uint32_t)(c->last - c->first) : 0, c->events,
+                       (uint32_t)(c->began - start_us)};
     good++;
     if (!in_window(now)) return;
     window_good++;
@@ -139,9 +153,10 @@ static void record(struct conn *c, int64_t now) {
 static void finished(struct conn *c, bool keep_alive) {
     int64_t now = now_us();
     c->kept[c->kept_len] = 0;
-    if (c->status != 200)
+    if (c->status != 200) {
         failed(c, "refused");
-    else if (expect && (!c->done_seen || c->events < (uint32_t)expect))
+        refusals[c->status > 0 && c->status < STATUSES ? c->status : 0]++;
+    } else if (expect && (!c->done_seen || c->events < (uint32_t)expect))
         failed(c, "broken stream");
     else if (!expect && !strstr(c->kept, MARKER))
         failed(c, "wrong answer");
@@ -152,7 +167,7 @@ static void finished(struct conn *c, bool keep_alive) {
         drop(c);
         active--;
     } else {
-        ask(c);
+        ask_next(c, now_us());
     }
 }
 
@@ -297,10 +312,41 @@ static void report(void) {
                  (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
     double window = (double)(now_us() - start_us) / 1e6 - (double)warm_ms / 1e3;
     printf("{\"good\":%lu,\"errors\":%lu,\"unfinished\":%ld,\"window_good\":%lu,"
-           "\"window_events\":%lu,\"window_s\":%.6f,\"cpu_s\":%.6f,\"first_error\":",
-           good, errors, repeat ? active : 0, window_good, window_events, window, cpu);
+           "\"window_events\":%lu,\"window_s\":%.6f,\"cpu_s\":%.6f,\"start_us\":%ld,"
+           "\"first_error\":",
+           good, errors, repeat ? active : 0, window_good, window_events, window, cpu,
+           (long)start_us);
     print_string(first_error);
-    printf("}\n");
+    printf(",\"refusals\":{");
+    const char *comma = "";
+    for (int status = 0; status < STATUSES; status++) {
+        if (!refusals[status]) continue;
+        printf("%s\"%d\":%ld", comma, status, refusals[status]);
+        comma = ",";
+    }
+    printf("}}\n");
+}
+
+/* Sends what is due; returns how long nothing else will be, in microseconds. */
+static int64_t send_due(struct conn *all, long started) {
+    int64_t now = now_us(), soonest = now + 50000;
+    for (long i = 0; i < started; i++) {
+        struct conn *c = &all[i];
+        if (!c->waits) continue;
+        if (c->due <= now)
+            ask(c, now);
+        else if (c->due < soonest)
+            soonest = c->due;
+    }
+    return soonest - now;
+}
+
+static int wait_for_events(struct epoll_event *events, int64_t most_us) {
+    if (rate <= 0) return epoll_wait(epoll_fd, events, MAX_EVENTS, (int)(most_us / 1000));
+    struct pollfd one = {.fd = epoll_fd, .events = POLLIN};
+    struct timespec most = {.tv_sec = 0, .tv_nsec = most_us * 1000};
+    ppoll(&one, 1, &most, NULL);
+    return epoll_wait(epoll_fd, events, MAX_EVENTS, 0);
 }
 
 static void run(struct conn *all) {
@@ -315,9 +361,11 @@ static void run(struct conn *all) {
             struct conn *c = &all[started++];
             c->fd = -1;
             c->left = (int)repeat;
-            ask(c);
+            c->due = now_us();
+            ask(c, c->due);
         }
-        int count = epoll_wait(epoll_fd, events, MAX_EVENTS, started < connections ? 1 : 50);
+        int64_t most_us = rate > 0 ? send_due(all, started) : 50000;
+        int count = wait_for_events(events, started < connections && most_us > 1000 ? 1000 : most_us);
         for (int i = 0; i < count; i++) {
             struct conn *c = events[i].data.ptr;
             if (c->open)
@@ -329,9 +377,9 @@ static void run(struct conn *all) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 10) {
+    if (argc != 11) {
         fprintf(stderr, "load: PORT REQUEST CONNECTIONS REPEAT SECONDS WARM_MS RAMP_MS EXPECT "
-                        "SAMPLES\n");
+                        "RATE SAMPLES\n");
         return 2;
     }
     target.sin_port = htons((uint16_t)atoi(argv[1]));
@@ -343,7 +391,8 @@ int main(int argc, char **argv) {
     warm_ms = atol(argv[6]);
     ramp_ms = atol(argv[7]);
     expect = atol(argv[8]);
-    samples = fopen(argv[9], "wb");
+    rate = atof(argv[9]);
+    samples = fopen(argv[10], "wb");
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     struct conn *all = calloc((size_t)connections, sizeof *all);
     if (!samples || !all) {

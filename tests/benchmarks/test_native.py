@@ -46,6 +46,17 @@ def test_every_answer_is_counted_and_timed(send: Send) -> None:
     assert all(sample.latency_us > 0 and sample.events == 0 for sample in result.samples)
 
 
+def test_a_rate_is_kept_and_what_waited_counts_from_when_it_was_due(send: Send) -> None:
+    result = send(Load(connections=4, seconds=0.5, rate=200), "Say hello")
+    assert (result.errors, result.refusals) == (0, {})
+    assert 90 <= result.good <= 101
+    began = sorted(sample.began_us for sample in result.samples)
+    assert began[-1] >= 450_000
+    slow = send(Load(1, 0.5, rate=100, expect_events=4), "tokens=4 pace_us=10000")
+    latencies = [sample.latency_us for sample in slow.samples]
+    assert latencies[-1] > latencies[0] + 150_000  # each next one is 20 ms later still
+
+
 def test_a_paced_stream_keeps_its_pace_and_every_event_is_seen(send: Send) -> None:
     load = Load(connections=3, seconds=10.0, repeat=1, expect_events=10)
     result = send(load, "tokens=10 pace_us=20000")

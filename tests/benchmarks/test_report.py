@@ -9,10 +9,15 @@ MEDIANS = {
         "rps_32": 15_000.0, "p50_ms_1": 0.2, "chunk_cpu_us": 22.0, "streams": 900.0,
         "worker_rss_mb": 151.0, "ready_s": 3.0, "first_chunk_ms": 0.5,
     },
+    "chatvault-production": {
+        "rps_32": 9_000.0, "one_whole_cpu_us": 200.0, "four_whole_cpu_us": 230.0,
+        "outage_added_ms_first": 25.1, "outage_errors": 0.0,
+    },
     "tensorzero": {"rps_32": 9_000.0, "p50_ms_1": 0.2, "chunk_cpu_us": 30.0},
     "direct": {"rps_32": 90_000.0, "first_chunk_ms": 0.1},
 }  # fmt: skip
-TITLES = {"chatvault": "ChatVault", "tensorzero": "TensorZero", "litellm": "LiteLLM proxy"}
+TITLES = {"chatvault": "ChatVault", "chatvault-production": "ChatVault production",
+          "tensorzero": "TensorZero", "litellm": "LiteLLM proxy"}  # fmt: skip
 
 
 def test_goals_are_judged_by_their_own_direction() -> None:
@@ -25,18 +30,34 @@ def test_goals_are_judged_by_their_own_direction() -> None:
         "Concurrent 20 ms-paced streams without a stall": True,
         "Resident memory of the gateway process": False,
         "Ready after a start with existing state": True,
+        "Production: requests/s at 32 connections against TensorZero": True,
+        "Production: requests/s at 32 connections against the LiteLLM proxy": None,
+        "Production: CPU per request with four gateway processes against one": True,
+        "Production: p99 added by a stopped Redis, first second": False,
+        "Production: p99 added by a stopped Redis, afterwards": None,
+        "Production: requests refused because Redis was stopped": True,
     }
 
 
 def test_a_figure_at_its_bound_meets_the_goal() -> None:
     at_bound = {"chatvault": {"streams": 800.0, "worker_rss_mb": 150.0, "ready_s": 4.0}}
-    assert [verdict.met for verdict in judge(at_bound)][-3:] == [True, True, True]
+    assert [verdict.met for verdict in judge(at_bound)][4:7] == [True, True, True]
 
 
 def test_ratios_are_ours_over_theirs() -> None:
     cells = report.ratio_cells(MEDIANS, TITLES)
     assert cells[0] == ["ChatVault ÷ …", "TensorZero", "LiteLLM proxy"]
     assert ["requests/s, 32 connections", "1.67×", "–"] in cells
+    cells = report.ratio_cells(MEDIANS, TITLES, "chatvault-production")
+    assert cells[0] == ["ChatVault production ÷ …", "TensorZero", "LiteLLM proxy"]
+    assert ["requests/s, 32 connections", "1.00×", "–"] in cells
+    assert ["requests/s, 1 connection"] not in [row[:1] for row in cells]
+
+
+def test_production_has_a_table_of_its_own() -> None:
+    cells = report.production_cells(MEDIANS)
+    assert ["CPU µs per request of all, four gateway processes", "230"] in cells
+    assert report.production_cells({}) == []
 
 
 def test_figures_that_nobody_has_get_no_row() -> None:
@@ -75,6 +96,11 @@ def test_the_page_names_every_goal_that_was_missed() -> None:
         "- **Missed**: Requests/s at 32 connections against the LiteLLM proxy: not measured.",
         "- **Missed**: CPU per streamed chunk against TensorZero: wanted ≤ 0.7×, measured 0.73×.",
         "- **Missed**: Resident memory of the gateway process: wanted ≤ 150 MB, measured 151 MB.",
+        "- **Missed**: Production: requests/s at 32 connections against the LiteLLM proxy: "
+        "not measured.",
+        "- **Missed**: Production: p99 added by a stopped Redis, first second: "
+        "wanted ≤ 25 ms, measured 25.1 ms.",
+        "- **Missed**: Production: p99 added by a stopped Redis, afterwards: not measured.",
     ]
     assert "at most 7% of the gateway's core" in page
     assert len(GOALS) == sum(line.endswith(("met |", "missed |", "measured |"))

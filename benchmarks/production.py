@@ -1,0 +1,134 @@
+"""The parts that only production has: many gateway processes, and Redis that does not answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import parts
+from benchmarks.figures import Sample, percentile
+from benchmarks.gateways.production import ChatVaultProduction, FourGateways
+from benchmarks.native import Load
+from benchmarks.parts import Figures, Scale, Target
+
+CONNECTIONS = 64
+LIKELY_RPS = 5000.0
+OUTAGE_RATE = 500.0
+SHARE_OF_SATURATION = 0.4
+OUTAGE_S = 4.0
+FIRST_S = 1.0
+TURNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the load comes from and where the gateway is."""
+
+    program: Path
+    load_core: int
+    gateway_core: int
+    log: Path
+
+
+@contextmanager
+def running(gateway: ChatVaultProduction, place: Place) -> Iterator[Target]:
+    """An installation that answers and has done what a start brings with it."""
+    found = gateway.start(place.log)
+    try:
+        target = Target.of(gateway.name, found, place.program, place.load_core, place.gateway_core)
+        parts.until_it_answers(target)
+        parts.settle(target)
+        yield target
+    finally:
+        gateway.stop(found)
+
+
+def many_processes(
+    one: ChatVaultProduction, four: FourGateways, place: Place, scale: Scale, rps_32: float
+) -> Figures:
+    """CPU per request with four gateway processes against one: both installations run on the same
+    cores, are offered the same load and take turns."""
+    rate = max(SHARE_OF_SATURATION * rps_32, 100.0)
+    installations: Sequence[tuple[str, ChatVaultProduction]] = (("one", one), ("four", four))
+    fronts = {"one": 0.0, "four": 0.0}
+    wholes, answered = dict(fronts), {"one": 0, "four": 0}
+    with running(one, place) as first, running(four, place) as second:
+        targets = {"one": first, "four": second}
+        for target in targets.values():
+            parts.warm_up(target)
+            parts.settle(target)
+        for _ in range(TURNS):
+            for name, gateway in installations:
+                target = targets[name]
+                front_s, whole_s = target.front_cpu_s(), target.cpu_s()
+                result = target.send(Load(32, scale.seconds, rate=rate))
+                target.note(result, f"at {rate:.0f} requests/s")
+                fronts[name] += target.front_cpu_s() - front_s
+                gateway.await_ingest()
+                wholes[name] += target.cpu_s() - whole_s
+                answered[name] += result.good
+        second.notes += first.notes
+        figures = {"processes_rate": rate}
+        for name in ("one", "four"):
+            if answered[name]:
+                figures[f"{name}_front_cpu_us"] = fronts[name] / answered[name] * 1e6
+                figures[f"{name}_whole_cpu_us"] = wholes[name] / answered[name] * 1e6
+        return figures
+
+
+def outage(target: Target, gateway: ChatVaultProduction, say: Callable[[str], None]) -> Figures:
+    """Steady load while Redis is stopped for a while (SIGSTOP: connections stay open, nobody
+    answers) and then goes on. Answers are sorted by the moment at which they were asked for."""
+    assert gateway.redis is not None
+    redis_pid = gateway.redis.pid
+    marks: list[float] = []
+
+    def stop_and_go() -> None:
+        time.sleep(OUTAGE_S)
+        marks.append(time.monotonic())
+        os.kill(redis_pid, signal.SIGSTOP)
+        try:
+            time.sleep(OUTAGE_S)
+        finally:
+            marks.append(time.monotonic())
+            os.kill(redis_pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=stop_and_go)
+    thread.start()
+    result = target.send(Load(CONNECTIONS, 3 * OUTAGE_S, rate=OUTAGE_RATE))
+    thread.join()
+    stopped_s, went_on_s = (moment - result.start_us / 1e6 for moment in marks)
+    periods = (
+        ("before", 0.5, stopped_s - 0.05),
+        ("first", stopped_s - 0.005, stopped_s + FIRST_S),  # what is under way waits, too
+        ("later", stopped_s + FIRST_S, went_on_s),
+        ("again", went_on_s, 3 * OUTAGE_S),
+    )
+    p99 = {name: _p99_ms(result.samples, start, end) for name, start, end in periods}
+    refused = ", ".join(f"{count} × {status}" for status, count in result.refusals.items())
+    shown = ", ".join(f"{name} {value:.1f}" for name, value in p99.items())
+    say(f"{target.name}: p99 ms around a stopped Redis: {shown}; refused: {refused or 'none'}")
+    target.note(result, "Redis stopped")
+    figures: Figures = {"outage_errors": float(result.errors)}
+    figures |= {f"outage_p99_ms_{name}": value for name, value in p99.items() if value}
+    if p99["before"]:
+        for name in ("first", "later", "again"):
+            if p99[name]:
+                figures[f"outage_added_ms_{name}"] = max(0.0, p99[name] - p99["before"])
+    return figures
+
+
+def _p99_ms(samples: Sequence[Sample], start_s: float, end_s: float) -> float:
+    """Of what was asked for in this time, since the load began; 0: nothing was."""
+    found = [
+        sample.latency_us / 1000
+        for sample in samples
+        if start_s * 1e6 <= sample.began_us < end_s * 1e6
+    ]
+    return percentile(found, 0.99) if found else 0.0
