@@ -25,6 +25,7 @@ run: install ## Serve ChatVault on HOST:PORT (127.0.0.1:8000); state in CHATVAUL
 test: install-dev ## Run the whole suite: real servers and a real browser included
 	@scripts/chromium.sh
 	@scripts/package.sh redis-server redis-server "the tests of shared limits"
+	@scripts/package.sh /usr/sbin/rabbitmq-server rabbitmq-server "the tests of the queue"
 	@echo "chatvault: running the tests"
 	@exec $(PYTHON_BIN) -m pytest $(TEST_ARGS)
 

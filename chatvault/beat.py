@@ -30,6 +30,16 @@ TIMETABLE: Final[dict[str, Job]] = {
         "Opens errors again that came back, notes which credentials work again, forgets the old.",
         is_recorded=False,
     ),
+    "keep-partitions": Job(
+        "apps.usage.tasks.keep_partitions",
+        Every(_HOUR_S),
+        "Makes the partitions of the days ahead; without PostgreSQL there are none.",
+    ),
+    "apply-retention": Job(
+        "apps.usage.tasks.apply_retention",
+        Daily(2, 10),
+        "Removes requests and attempts that are older than the settings keep them.",
+    ),
     "forget-the-old": Job(
         "apps.configuration.tasks.forget_the_old",
         Daily(1, 40),

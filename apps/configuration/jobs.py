@@ -29,7 +29,7 @@ from apps.configuration.job_errors import (
     told,
 )
 from apps.configuration.models import JobRun
-from chatvault.lib import clock, correlation
+from chatvault.lib import clock, correlation, failpoints
 
 RUN_HEADER: Final = "chatvault_run"
 HEARTBEAT_S: Final = 10.0
@@ -53,6 +53,8 @@ class Job:
         Raises JobOverdue after its time, JobTakenAway when another worker does the job by now.
         """
         row, now = self.row, clock.monotonic()
+        if failpoints.ARMED:
+            failpoints.reach("job-step")
         if now > self._deadline:
             raise JobOverdue
         row.done, row.unit = done, unit or row.unit
@@ -108,12 +110,16 @@ def run(
     if waiting is not None:
         _refuse_repetition(waiting)
     row = _begin(name, task, arguments, unit=unit, is_resumable=is_resumable)
+    if failpoints.ARMED:
+        failpoints.reach("job-begun")
     try:
         with _pulse(row):
             yield Job(row, limit_s=settings.CHATVAULT.celery.time_limit_s)
     except BaseException as error:  # the row tells of any end; it is raised on
         _end(row, JobRun.State.FAILED, error)
         raise
+    if failpoints.ARMED:
+        failpoints.reach("job-done")
     _end(row, JobRun.State.DONE)
 
 

@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 
 from apps.billing import budget_windows
 from apps.usage.models import HourlyRollup, KeptSince, RequestLog
+from chatvault.lib import failpoints
 
 GROUP: Final = ("team_id", "client_id", "key_id", "alias")
 _HOUR: Final = timedelta(hours=1)
@@ -45,6 +46,8 @@ def recompute(hour_start: datetime, hour_end: datetime) -> int:
             if kept_since is not None and hour < kept_since:
                 continue
             HourlyRollup.objects.filter(hour=hour).delete()
+            if failpoints.ARMED:
+                failpoints.reach("sums-cleared")
             made = HourlyRollup.objects.bulk_create(sums_of(hour))
             count += len(made)
     return count

@@ -8,7 +8,7 @@ from celery import shared_task
 from apps.configuration import jobs
 from apps.configuration.job_errors import JobProblem
 from apps.configuration.models import JobRun
-from apps.usage import error_review, rollups
+from apps.usage import error_review, partitions, retention, rollups
 from apps.usage.verify import verify
 from chatvault.lib import clock
 
@@ -36,6 +36,18 @@ def roll_up_recent_hours(job: jobs.Job) -> None:
         job.progress(number, total)
         rollups.recompute(hour + number * _HOUR, hour + (number + 1) * _HOUR)
     job.progress(total, total)
+
+
+@jobs.task("keep-partitions", unit="partitions")
+def keep_partitions(job: jobs.Job) -> None:
+    """Make the partitions of the days ahead; does nothing where there are none."""
+    partitions.ensure(progress=job.progress)
+
+
+@jobs.task("apply-retention", unit="steps")
+def apply_retention(job: jobs.Job) -> None:
+    """Remove the requests and attempts that the settings no longer keep."""
+    retention.apply(progress=job.progress)
 
 
 @jobs.task("verify-ledger", unit="checks")

@@ -27,6 +27,10 @@ PLACES: Final = {
     "batch-inserted": "ingest has a batch in its transaction",
     "batch-committed": "a batch is in the database, ingest does not know it yet",
     "segment-finished": "a segment is in the database and still on disk",
+    "job-begun": "a job's row says that it runs, nothing is done",
+    "job-step": "a job has told how far it is",
+    "sums-cleared": "the old sums of an hour are taken away in a transaction",
+    "job-done": "a job's work is done, its row does not say so yet",
 }
 """By name: what is true there."""
 

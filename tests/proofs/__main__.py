@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.proofs import fresh, killing, peers, seven
+from tests.proofs import background, fresh, killing, peers, seven
+from tests.proofs.crew import Crew
 from tests.proofs.figures import Figures
 from tests.proofs.stage import Stage
+from tests.servers.valkey import ValkeyServer
 
 Proof = Callable[[Path], Figures]
 
@@ -42,11 +44,29 @@ def _make_run(folder: Path) -> Figures:
     return fresh.prove(folder, Path(kept) if kept else folder)
 
 
+def _kill_workers(folder: Path) -> Figures:
+    with Crew(folder) as crew:
+        return background.kill_workers(crew)
+
+
+def _repeat_messages(folder: Path) -> Figures:
+    with ValkeyServer(folder).running() as server, Crew(folder, REDIS_URL=server.url) as crew:
+        return background.repeat_messages(crew)
+
+
+def _lose_messages(folder: Path) -> Figures:
+    with ValkeyServer(folder).running() as server, Crew(folder, REDIS_URL=server.url) as crew:
+        return background.lose_messages(crew, server.flush)
+
+
 PROOFS: dict[str, Proof] = {
     "kill_gateway": _kill_gateway,
     "kill_ingest": _kill_ingest,
     "kill_everything": _kill_everything,
     "exactly_seven": _exactly_seven,
+    "kill_workers": _kill_workers,
+    "repeat_messages": _repeat_messages,
+    "lose_messages": _lose_messages,
     "peers": peers.prove,
     "make_run": _make_run,
 }

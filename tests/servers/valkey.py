@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -78,9 +79,19 @@ class ValkeyServer:
             time.sleep(0.01)
         return self
 
+<<<<<<< HEAD
     def client(self) -> Valkey:
         """Through the socket, as somebody who may do everything."""
         return Valkey(unix_socket_path=str(self.socket), socket_timeout=5, **self.login)
+=======
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Started, and ended with the block."""
+        try:
+            yield self.start()
+        finally:
+            self.kill()
+>>>>>>> 9087935 (Prove that background work survives killed workers and lost brokers)
 
     def _answers(self) -> bool:
         try:

@@ -1,0 +1,60 @@
+"""Real workers, beats and brokers, killed and started again; `make proofs` does it at length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.proofs import background
+from tests.proofs.crew import Crew, prepare
+from tests.servers.rabbit import RabbitServer, rabbit_server
+from tests.servers.valkey import ValkeyServer
+
+__all__ = ["rabbit_server"]
+
+pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("prepared") / "home")
+
+
+def test_a_killed_worker_leaves_no_wrong_sums(tmp_path: Path, prepared: Path) -> None:
+    """SQLite and files, as `make run` has it."""
+    with Crew(tmp_path, prepared) as crew:
+        background.kill_workers(crew, kills=1, rows=20).check()
+
+
+def survives_its_broker(crew: Crew, server: ValkeyServer | RabbitServer) -> None:
+    """One worker works before and after its broker was killed; what vanished comes again."""
+    crew.ask("seed", 3, 5)
+    worker = crew.worker()
+    crew.ask("enqueue", "apply-retention")
+    crew.wait_for_state("apply-retention")
+    server.kill()
+    crew.ask("enqueue", "roll-up-recent-hours")  # the message goes nowhere, the row waits
+    server.start()
+    crew.ask("enqueue", "forget-the-old")
+    crew.wait_for_state("forget-the-old")
+    assert [run[0] for run in crew.ask("runs", "roll-up-recent-hours")] == ["queued"]
+    crew.ask("age", 61)
+    crew.ask("look")
+    crew.wait_until_idle()
+    assert crew.ask("counts") == {"done": 3}
+    assert worker.is_running
+
+
+def test_a_worker_outlives_its_redis(
+    tmp_path: Path, prepared: Path, valkey_server: ValkeyServer, valkey_url: str
+) -> None:
+    with Crew(tmp_path, prepared, REDIS_URL=valkey_url) as crew:
+        survives_its_broker(crew, valkey_server)
+
+
+def test_a_worker_outlives_its_rabbit(
+    tmp_path: Path, prepared: Path, rabbit_server: RabbitServer
+) -> None:
+    with Crew(tmp_path, prepared, CHATVAULT_CELERY_BROKER_URL=rabbit_server.url) as crew:
+        survives_its_broker(crew, rabbit_server)
