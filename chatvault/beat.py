@@ -19,6 +19,11 @@ TIMETABLE: Final[dict[str, Job]] = {
         "Finds runs whose worker died and messages that got lost, and starts them again.",
         is_recorded=False,
     ),
+    "probe-deployments": Job(
+        "apps.providers.tasks.probe_deployments",
+        Every(15 * _MINUTE_S),
+        "Asks the providers of active deployments whether they answer.",
+    ),
     "roll-up-recent-hours": Job(
         "apps.usage.tasks.roll_up_recent_hours",
         Every(_HOUR_S),

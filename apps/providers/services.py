@@ -157,23 +157,27 @@ def test_connection(subject: Credential | Deployment) -> probe.Finding:
 
 
 def _test_deployment(deployment: Deployment) -> probe.Finding:
-    credential = deployment.credential
-    secret = open_credential(credential) if credential is not None else None
-    endpoint = _endpoint(deployment.provider, deployment.model, secret)
-    return asyncio.run(probe.call_model(endpoint, _network()))
+    return asyncio.run(probe.call_model(endpoint_of(deployment), network()))
 
 
 def _test_credential(credential: Credential) -> probe.Finding:
     get_adapter(credential.provider.family)
     endpoint = _endpoint(credential.provider, "", open_credential(credential))
     if probe.models_request(endpoint) is not None:
-        return asyncio.run(probe.list_models(endpoint, _network()))
+        return asyncio.run(probe.list_models(endpoint, network()))
     deployment = credential.deployments.first()
     if deployment is None:
         return probe.Finding(
             False, "There is nothing to ask for yet: add a deployment and test that."
         )
     return _test_deployment(deployment)
+
+
+def endpoint_of(deployment: Deployment) -> Endpoint:
+    """Where the deployment's requests go. Raises SecretProblem, UpstreamForbidden."""
+    credential = deployment.credential
+    secret = open_credential(credential) if credential is not None else None
+    return _endpoint(deployment.provider, deployment.model, secret)
 
 
 def _endpoint(provider: Provider, model: str, secret: Secret | None) -> Endpoint:
@@ -186,7 +190,8 @@ def _endpoint(provider: Provider, model: str, secret: Secret | None) -> Endpoint
     )
 
 
-def _network() -> probe.Network:
+def network() -> probe.Network:
+    """What probes may reach, and how."""
     upstream = settings.CHATVAULT.upstream
     return probe.Network(
         private_hosts=upstream.private_hosts,

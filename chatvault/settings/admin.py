@@ -91,6 +91,7 @@ NAVIGATION: list[dict[str, Any]] = [
         _page("Deployments", "deployed_code", "providers.deployment"),
         _page("Providers", "cloud", "providers.provider"),
         _page("Credentials", "key_vertical", "providers.credential"),
+        _page("Probes", "ecg_heart", "providers.probe"),
     ),
     _group(
         "Clients",

@@ -36,6 +36,9 @@ class UpstreamSettings(Section):
     """Proxy for https providers, `http://[user:password@]host:port`."""
     no_proxy: CommaList = named("NO_PROXY", "no_proxy", default=())
     """Hosts that are reached without the proxy."""
+    probe_calls: bool = False
+    """Regular probes ask each model for a word, which costs a little, instead of asking its
+    provider for the list of models, which is free."""
 
     @model_validator(mode="before")
     @classmethod

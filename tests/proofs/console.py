@@ -106,6 +106,11 @@ def look() -> dict[str, int]:
     return job_queue.recover()
 
 
+def forget() -> int:
+    """As if no job had ever run: sums are then recomputed for a whole week."""
+    return JobRun.objects.all().delete()[0]
+
+
 def runs(name: str) -> list[list[Any]]:
     rows = JobRun.objects.order_by("pk").filter(name=name)
     return [list(row) for row in rows.values_list("state", "attempt", "worker", "error_message")]
@@ -135,7 +140,7 @@ def every(name: str, seconds: int) -> str:
 VERBS: Final[dict[str, Callable[..., Any]]] = {
     verb.__name__: verb
     for verb in (
-        seed, spoil, wrong_hours, differences, enqueue, shuffle_in, look, runs, counts, age, every,
+        seed, spoil, wrong_hours, differences, enqueue, shuffle_in, look, forget, runs, counts, age, every,
     )
 }  # fmt: skip
 

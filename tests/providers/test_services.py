@@ -208,7 +208,7 @@ async def test_the_demo_needs_no_network():
 class TestConnection:
     @pytest.fixture(autouse=True)
     def on_loopback(self, monkeypatch):
-        monkeypatch.setattr(services, "_network", lambda: NETWORK)
+        monkeypatch.setattr(services, "network", lambda: NETWORK)
 
     def test_a_saved_credential_and_deployment(self, upstream):
         provider = make_provider(base_url=upstream.openai_url)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.conf import settings
@@ -9,6 +9,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 from unfold.decorators import display
 
 from apps.providers import notices, services
@@ -17,6 +18,9 @@ from apps.providers.admin.connection import TestsConnection
 from apps.providers.admin.next_step import SaysNext, page_link
 from apps.providers.admin.usable import state_of
 from apps.providers.models import Deployment
+from apps.providers.models.probe import newest, newest_answer
+
+_PROBES: Final = 10
 
 
 class DeploymentForm(forms.ModelForm):
@@ -56,7 +60,7 @@ class DeploymentAdmin(Activation, SaysNext, TestsConnection):
 
     form = DeploymentForm
     ordering = ("name",)  # rows that are counted with lose the model's own
-    list_display = ("name", "provider", "model", "credential_name", "used_by", "state")
+    list_display = ("name", "provider", "model", "credential_name", "used_by", "state", "health")
     list_filter = ("provider", "is_active")
     list_select_related = ("provider", "credential__provider")
     search_fields = ("name", "model", "provider__name")
@@ -73,7 +77,13 @@ class DeploymentAdmin(Activation, SaysNext, TestsConnection):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
         rows: QuerySet[Deployment] = super().get_queryset(request)
-        return rows.annotate(alias_total=Count("targets"))
+        return rows.annotate(
+            alias_total=Count("targets"),
+            probe_ok=newest("is_ok"),
+            probe_at=newest("at"),
+            probe_ms=newest("latency_ms"),
+            answered_at=newest_answer(),
+        )
 
     @admin.display(description="credential", ordering="credential__name")
     def credential_name(self, deployment: Deployment) -> str:
@@ -92,6 +102,20 @@ class DeploymentAdmin(Activation, SaysNext, TestsConnection):
         """Whether a gateway would use it, and if not, what is in the way."""
         return state_of(deployment)
 
+    @display(
+        description="last probe",
+        label={"ok": "success", "failed": "danger", "none": ""},
+    )
+    def health(self, deployment: Any) -> tuple[str, str]:
+        """What the last probe found; of a failure, since when it has not answered."""
+        if deployment.probe_ok is None:
+            return "none", "not probed yet"
+        if deployment.probe_ok:
+            return "ok", f"answered in {deployment.probe_ms or 0:,} ms"
+        if deployment.answered_at is None:
+            return "failed", "never answered"
+        return "failed", f"no answer since {timesince(deployment.answered_at)}"
+
     def changeform_view(
         self,
         request: HttpRequest,
@@ -107,7 +131,7 @@ class DeploymentAdmin(Activation, SaysNext, TestsConnection):
 
     def _about(self, request: HttpRequest, row: Deployment) -> dict[str, Any]:
         kind, text = state_of(row)
-        about: dict[str, Any] = {"next_links": []}
+        about: dict[str, Any] = {"next_links": [], "probes": list(row.probes.all()[:_PROBES])}
         if kind == "blocked":
             about["obstacle"] = f"Gateways do not use it: {text}."
         if request.user.has_perm("providers.add_alias"):
