@@ -50,6 +50,11 @@ TIMETABLE: Final[dict[str, Job]] = {
         Daily(1, 40),
         "Removes expired sessions, read announcements and old runs of jobs.",
     ),
+    "compare-catalogue": Job(
+        "apps.billing.tasks.compare_catalogue",
+        Daily(4, 10),
+        "Notes where the public catalogue differs from price books; changes no price.",
+    ),
     "verify-ledger": Job(
         "apps.usage.tasks.verify_ledger",
         Daily(3, 10),

@@ -106,6 +106,7 @@ NAVIGATION: list[dict[str, Any]] = [
         _page("Price books", "menu_book", "billing.pricebook"),
         _page("Prices", "sell", "billing.price"),
         _page("Pricing tiers", "percent", "billing.pricingtier"),
+        _page("Catalogue", "difference", "billing.cataloguechange"),
     ),
     _group(
         "Administration",

@@ -140,7 +140,8 @@ def every(name: str, seconds: int) -> str:
 VERBS: Final[dict[str, Callable[..., Any]]] = {
     verb.__name__: verb
     for verb in (
-        seed, spoil, wrong_hours, differences, enqueue, shuffle_in, look, forget, runs, counts, age, every,
+        seed, spoil, wrong_hours, differences, enqueue, shuffle_in, look, forget, runs,
+        counts, age, every,
     )
 }  # fmt: skip
 

@@ -115,7 +115,10 @@ class Crew:
 
     def wait_for_state(self, name: str, state: str = "done") -> float:
         """Until the last run of a job is so; seconds it took."""
-        return wait_until(lambda: [run[0] for run in self.ask("runs", name)][-1:] == [state])
+        try:
+            return wait_until(lambda: [run[0] for run in self.ask("runs", name)][-1:] == [state])
+        except AssertionError as error:
+            raise AssertionError(f"{self.ask('runs', name)}\n{self.log()}") from error
 
     def wait_until_idle(self) -> float:
         """Until nothing waits or runs; seconds it took."""

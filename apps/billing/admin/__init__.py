@@ -1,5 +1,5 @@
 """Pages of prices, tiers, quotas, budgets and the ledger; money on the pages of accounts."""
 
-from . import accounts, books, ledger, limits, prices, tiers, unpriced
+from . import accounts, books, catalogue, ledger, limits, prices, tiers, unpriced
 
-__all__ = ["accounts", "books", "ledger", "limits", "prices", "tiers", "unpriced"]
+__all__ = ["accounts", "books", "catalogue", "ledger", "limits", "prices", "tiers", "unpriced"]

@@ -1,3 +1,4 @@
+from .catalogue import CatalogueChange
 from .ledger import LedgerEntry
 from .limits import Budget, BudgetWindow, Quota
 from .prices import Price, PriceBook, PricingTier
@@ -6,6 +7,7 @@ from .shared import Counter, GatewayNode
 __all__ = [
     "Budget",
     "BudgetWindow",
+    "CatalogueChange",
     "Counter",
     "GatewayNode",
     "LedgerEntry",

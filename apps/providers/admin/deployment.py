@@ -17,7 +17,7 @@ from apps.providers.admin.activation import Activation
 from apps.providers.admin.connection import TestsConnection
 from apps.providers.admin.next_step import SaysNext, page_link
 from apps.providers.admin.usable import state_of
-from apps.providers.models import Deployment
+from apps.providers.models import Deployment, Probe
 from apps.providers.models.probe import newest, newest_answer
 
 _PROBES: Final = 10
@@ -131,7 +131,10 @@ class DeploymentAdmin(Activation, SaysNext, TestsConnection):
 
     def _about(self, request: HttpRequest, row: Deployment) -> dict[str, Any]:
         kind, text = state_of(row)
-        about: dict[str, Any] = {"next_links": [], "probes": list(row.probes.all()[:_PROBES])}
+        about: dict[str, Any] = {
+            "next_links": [],
+            "probes": list(Probe.objects.newest_of(row.pk)[:_PROBES]),
+        }
         if kind == "blocked":
             about["obstacle"] = f"Gateways do not use it: {text}."
         if request.user.has_perm("providers.add_alias"):
