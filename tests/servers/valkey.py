@@ -79,11 +79,10 @@ class ValkeyServer:
             time.sleep(0.01)
         return self
 
-<<<<<<< HEAD
     def client(self) -> Valkey:
         """Through the socket, as somebody who may do everything."""
         return Valkey(unix_socket_path=str(self.socket), socket_timeout=5, **self.login)
-=======
+
     @contextmanager
     def running(self) -> Iterator[Self]:
         """Started, and ended with the block."""
@@ -91,7 +90,6 @@ class ValkeyServer:
             yield self.start()
         finally:
             self.kill()
->>>>>>> 9087935 (Prove that background work survives killed workers and lost brokers)
 
     def _answers(self) -> bool:
         try:
