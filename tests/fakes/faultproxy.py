@@ -28,6 +28,9 @@ class Toxics:
     """New connections are reset at once."""
     reset_after_bytes: int | None = None
     """RST to the client once so many bytes of answers were passed on, counted per connection."""
+    swallows_answer_to: bytes | None = None
+    """RST to the client instead of the answer to a request that holds these bytes: the server has
+    done it, and the client cannot know."""
 
 
 class FaultProxy:
@@ -43,6 +46,8 @@ class FaultProxy:
         self.toxics = Toxics()
         self.port = 0
         self.accepted = 0
+        self.swallowed = 0
+        self._asked: set[asyncio.StreamWriter] = set()  # servers whose next answer is swallowed
         self._target = target
         self._random = random.Random(seed)
         self._open: set[asyncio.StreamWriter] = set()
@@ -116,13 +121,14 @@ class FaultProxy:
             self._open.discard(client)
         self._open |= {client, server}
         pumps = [
-            asyncio.create_task(self._pump(reader, server, is_answer=False)),
-            asyncio.create_task(self._pump(back, client, is_answer=True)),
+            asyncio.create_task(self._pump(reader, server, server, is_answer=False)),
+            asyncio.create_task(self._pump(back, client, server, is_answer=True)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait(pumps, timeout=0.2)
         finally:
+            self._asked.discard(server)
             for pump in pumps:
                 pump.cancel()
             for writer in (client, server):
@@ -135,11 +141,19 @@ class FaultProxy:
         return await asyncio.open_connection(*self._target, limit=_READ)
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        server: asyncio.StreamWriter,
+        *,
+        is_answer: bool,
     ) -> None:
         passed = 0
         try:
             while data := await reader.read(_READ):
+                if self._is_swallowed(data, server, is_answer=is_answer):
+                    _reset(writer)
+                    return
                 for piece in _sliced(data, self.toxics.slice_bytes):
                     await self._delay(len(piece))
                     if self.toxics.is_blackhole or (is_answer and self.toxics.drops_answers):
@@ -156,6 +170,17 @@ class FaultProxy:
                 writer.write_eof()
         except OSError:
             writer.transport.abort()
+
+    def _is_swallowed(self, data: bytes, server: asyncio.StreamWriter, *, is_answer: bool) -> bool:
+        wanted = self.toxics.swallows_answer_to
+        if not is_answer:
+            if wanted is not None and wanted in data:
+                self._asked.add(server)
+            return False
+        if server not in self._asked:
+            return False
+        self.swallowed += 1
+        return True
 
     async def _delay(self, size: int) -> None:
         toxics = self.toxics

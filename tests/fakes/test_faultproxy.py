@@ -82,3 +82,12 @@ def test_in_front_of_a_unix_socket(faultproxy, valkey_server):
     proxy = faultproxy.to_socket(valkey_server.socket)
     with Valkey(port=proxy.port) as client:
         assert client.ping() is True
+
+
+def test_an_answer_is_swallowed_though_the_server_gave_it(proxy, upstream):
+    proxy.toxics.swallows_answer_to = b"do it"
+    with pytest.raises(httpx.TransportError):
+        ask(proxy.url, "please do it")
+    assert upstream.last.json["messages"][0]["content"] == "please do it"
+    assert proxy.swallowed == 1
+    assert ask(proxy.url, "hello").status_code == 200

@@ -1,7 +1,7 @@
 """Three witnesses compared: what clients got, what the provider did, what the ledger says."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from tests.fakes.upstream import Seen
@@ -13,7 +13,7 @@ from tests.proofs.world import nonce_of
 
 _ROWS = (
     "SELECT request_id, outcome, input_tokens, output_tokens, charged_nano, attempts, "
-    "upper_bound_nano FROM usage_requestlog"
+    "upper_bound_nano, client_name FROM usage_requestlog"
 )
 _CHARGES = (
     "SELECT request_id, COUNT(*), -SUM(amount_nano) FROM billing_ledgerentry "
@@ -29,11 +29,17 @@ class Row:
     charged_nano: int
     attempts: int
     upper_bound_nano: int | None
+    client: str
 
 
-def compare(stage: Stage, log: Sequence[Sent], figures: Figures) -> None:
-    """Adds what is lost, double, misstated or falsely presented as finished."""
+def compare(
+    stage: Stage, log: Sequence[Sent], figures: Figures, among: Container[str] | None = None
+) -> None:
+    """Adds what is lost, double, misstated or falsely presented as finished. `among`: only rows
+    of these clients count, on a stage that others had before."""
     rows = {str(row[0]): Row(*row[1:]) for row in stage.query(_ROWS)}
+    if among is not None:
+        rows = {request_id: row for request_id, row in rows.items() if row.client in among}
     charges = {str(row[0]): row[1:] for row in stage.query(_CHARGES)}
     seen = _by_nonce(stage.provider.seen())
     acknowledged = [sent for sent in log if sent.answer.is_acknowledged]

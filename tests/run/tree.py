@@ -69,8 +69,13 @@ class Tree:
     def child(self, name: str) -> int:
         return int(self.state().get("children", {}).get(name, 0))
 
+    def all_of(self, name: str) -> list[int]:
+        """The processes of a role that live now: `gateway`, or `gateway1`, `gateway2` and so on."""
+        children = self.state().get("children", {})
+        return [pid for child, pid in children.items() if child.rstrip("0123456789") == name]
+
     def ready(self, front: str = "gateway") -> "Tree":
-        self.wait_for(lambda: bool(self.child(front)) and self.get("/readyz") == 200)
+        self.wait_for(lambda: bool(self.all_of(front)) and self.get("/readyz") == 200)
         return self
 
     def get(self, path: str) -> int:

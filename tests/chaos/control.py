@@ -1,0 +1,100 @@
+"""`python -m tests.chaos.control`: the control plane on a line, so that a scenario need not start
+a `manage.py` for each of its questions. One JSON object a line in, one a line out."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
+
+
+def apply(document: dict[str, Any]) -> dict[str, Any]:
+    """`manage.py config apply` of a document."""
+    import yaml
+
+    from apps.configuration import documents
+    from apps.configuration.models import Revision
+    from apps.configuration.problems import DocumentRefused
+
+    text = yaml.safe_dump({"version": 1, **document})
+    try:
+        applied = documents.apply(text, source=Revision.Source.DOCUMENT, actor=None, prune=False)
+    except DocumentRefused as refused:
+        raise ValueError("; ".join(map(str, refused.problems))) from None
+    return {"revision": applied.revision}
+
+
+def restore(revision: int) -> dict[str, Any]:
+    """Back to an earlier revision, as the admin does it."""
+    from apps.configuration import restoring
+    from apps.configuration.models import Revision
+
+    restoring.restore(Revision.objects.get(pk=revision), actor=None)
+    return {"revision": Revision.objects.order_by("-pk").values_list("pk", flat=True)[0]}
+
+
+def verify() -> dict[str, Any]:
+    """`manage.py verify_ledger`: what differs."""
+    from apps.usage.verify import verify as findings
+
+    return {"wrong": {found.name: found.examples for found in findings() if found.differences}}
+
+
+def revoke(client: str) -> dict[str, Any]:
+    """All keys of a client, for good."""
+    from apps.accounts import services
+    from apps.accounts.models import ApiKey
+
+    keys = ApiKey.objects.filter(client__name=client)
+    return {"revoked": services.revoke_keys(keys=keys, actor=None)}
+
+
+def deliver(task: str, args: list[Any]) -> dict[str, Any]:
+    """Send a task through the broker."""
+    from chatvault.celery import app
+
+    app.send_task(task, args=args)
+    return {}
+
+
+def roll_up(hours_ago: int) -> dict[str, Any]:
+    """Recompute one hour of usage here and now."""
+    from apps.usage import rollups
+    from chatvault.lib import clock
+
+    hour = clock.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours_ago)
+    return {"sums": rollups.recompute(hour, hour + timedelta(hours=1)), "hour": _text(hour)}
+
+
+def _text(hour: datetime) -> str:
+    return hour.isoformat()
+
+
+VERBS: dict[str, Callable[..., dict[str, Any]]] = {
+    each.__name__: each for each in (apply, restore, verify, revoke, deliver, roll_up)
+}
+
+
+def main() -> None:
+    import django
+    from django.db import connection
+
+    django.setup()
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what others print is not an answer
+    for line in sys.stdin:
+        asked = json.loads(line)
+        os.environ.update(asked.pop("environ", {}))
+        try:
+            told = VERBS[asked.pop("do")](**asked)
+        except Exception as error:  # the scenario decides what it means
+            told = {"error": f"{type(error).__name__}: {error}"}
+            connection.close()
+        answers.write(json.dumps(told) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Processes that die without warning: at random, at named places, all at once."""
+
+import os
+import random
+import signal
+import statistics
+import time
+from contextlib import suppress
+
+from tests.chaos.scenario import scenario
+from tests.chaos.site import Node, Site
+from tests.chaos.trial import HEALED_S, Trial
+from tests.proofs.figures import Figures
+from tests.proofs.stage import wait_until
+
+
+def _kill(pid: int) -> float:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return time.monotonic()
+
+
+def _kill_gateways(trial: Trial, kills: int, chance: random.Random, life_s: float) -> None:
+    """One gateway at a time, each after a life of up to twice `life_s` of its node."""
+    site, recoveries, dead = trial.site, [], []
+    for _ in range(kills):
+        time.sleep(chance.uniform(0, 2 * life_s))
+        node, pid = chance.choice(_alive(site))
+        killed_at = _kill(pid)
+        dead.append((node, pid, killed_at))
+        recoveries.append(trial.answers_again(killed_at))
+    resolved = [_resolved_s(*each) for each in dead[-8:]]
+    trial.figures.note(
+        killed=kills,
+        recover_s=round(max(recoveries), 3),
+        recover_s_median=round(statistics.median(recoveries), 3),
+    )
+    trial.figures.at_most(resolved_s=(round(max(resolved), 2), HEALED_S))
+
+
+def _alive(site: Site) -> list[tuple[Node, int]]:
+    wait_until(lambda: bool(site.gateways()))
+    return site.gateways()
+
+
+def _resolved_s(node: Node, pid: int, killed_at: float) -> float:
+    wait_until(lambda: node.is_resolved(pid))
+    return time.monotonic() - killed_at
+
+
+@scenario("F16 F39", "R1 R3 R4 R6 R9", "Gateway processes are killed at random")
+def kills(site: Site, figures: Figures, chance: random.Random) -> None:
+    with Trial(site, figures, clients=50, pause_s=0.08) as trial:
+        _kill_gateways(trial, 12, chance, life_s=0.7)
+
+
+@scenario(
+    "F16 F39", "R1 R3 R4 R6 R9", "200 kills of gateway processes over 20,000 requests", is_long=True
+)
+def kills_200(site: Site, figures: Figures, chance: random.Random) -> None:
+    with Trial(site, figures, clients=60, pause_s=0.08, poor_nano=1_500_000_000) as trial:
+        _kill_gateways(trial, 200, chance, life_s=0.8)
+        wait_until(lambda: len(trial.crowd.log) >= 20_000, 600)
+    figures.require(enough_requests=(len(trial.crowd.log) >= 20_000, True))
+
+
+@scenario("F16", "R1 R3", "Ingest is killed at random")
+def kill_ingest(site: Site, figures: Figures, chance: random.Random) -> None:
+    with Trial(site, figures) as trial, trial.fault():
+        for _ in range(5):
+            time.sleep(chance.uniform(0.3, 2))
+            pid = site.node.running().child("ingest")
+            killed_at = _kill(pid)
+            wait_until(lambda old=pid: site.node.running().child("ingest") not in (0, old))
+        figures.note(killed=5, recover_s=round(trial.answers_again(killed_at), 3))
+
+
+@scenario("F16 F17", "R1 R3 R4", "Every process of a node is killed at once")
+def kill_node(site: Site, figures: Figures, chance: random.Random) -> None:
+    recoveries = []
+    with Trial(site, figures) as trial:
+        for _ in range(2):
+            time.sleep(chance.uniform(1, 2))
+            killed_at = site.node.kill_everything()
+            site.node.start()
+            recoveries.append(trial.answers_again(killed_at))
+        time.sleep(1)
+    figures.note(killed=2, recover_s=round(max(recoveries), 3))
