@@ -45,6 +45,8 @@ class Closed(msgspec.Struct, frozen=True):
 
     request: OpenRequest
     settle: Settle
+    upper_nano: int | None = None
+    """The most an interrupted request can have cost."""
 
 
 class OpenRequests:

@@ -22,7 +22,8 @@ def interrupted(requests: Iterable[OpenRequest]) -> list[Closed]:
     """
     requests = list(requests)
     prices = _prices({start.price_id for start in map(_last_start, requests) if start})
-    return [Closed(request, _settle(request, prices)) for request in requests]
+    settles = [(request, _settle(request, prices)) for request in requests]
+    return [Closed(one, settle, _at_most(one, settle, prices)) for one, settle in settles]
 
 
 def _settle(request: OpenRequest, prices: dict[int, Price]) -> Settle:
@@ -47,6 +48,16 @@ def _settle(request: OpenRequest, prices: dict[int, Price]) -> Settle:
         latency_ms=0,
         attempts=len(request.starts),
     )
+
+
+def _at_most(request: OpenRequest, settle: Settle, prices: dict[int, Price]) -> int:
+    """What was reserved; without a budget nothing was, and then all the output it was allowed."""
+    intent, price = request.intent, prices.get(settle.price_id)
+    if intent.reserved_nano or price is None or settle.usage_source == "none":
+        return max(intent.reserved_nano, settle.charged_nano)
+    output = max(settle.usage.output_tokens, intent.max_output_tokens)
+    usage = Usage(input_tokens=intent.prompt_tokens, output_tokens=output)
+    return bill(usage, price, Terms(intent.tier_id, intent.markup_ppm)).charged_nano
 
 
 def _last_start(request: OpenRequest) -> AttemptStart | None:

@@ -158,7 +158,7 @@ def request_row(closed: Closed, names: Names) -> RequestRow:
         audio_output_tokens=usage.audio_output_tokens,
         cost_nano=settle.cost_nano,
         charged_nano=settle.charged_nano,
-        upper_bound_nano=intent.reserved_nano if is_interrupted else None,
+        upper_bound_nano=closed.upper_nano,
         price_id=settle.price_id or None,
         tier_id=intent.tier_id or None,
         revision=intent.revision,

@@ -4,6 +4,7 @@ Without names: all but the long ones. `--list` names them. Figures go to `--json
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ def main() -> int:
     if unknown := set(names) - SCENARIOS.keys():
         parser.error(f"there is no {', '.join(sorted(unknown))}")
     print(f"chaos: {len(names)} scenarios, seed {asked.seed}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # servers are ended on the way out
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cv-chaos-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL runs as another user

@@ -28,6 +28,14 @@ def test_a_dead_process_leaves_interrupted_requests_that_are_charged(world, jour
     assert world.is_balanced()
 
 
+def test_without_a_reservation_the_most_is_all_the_output_it_was_allowed(world):
+    one = uuid7_bytes()
+    world.write_dead(intent(one, reserved_nano=0, max_output_tokens=100), start(one))
+    world.ingest()
+    row = world.requests()[one]
+    assert (row.charged_nano, row.upper_bound_nano) == (15_000, 15_000 + 60_000)
+
+
 def test_an_intent_that_begins_the_first_attempt_needs_no_record_of_its_own(world):
     answered, fallen_back, dead = uuid7_bytes(), uuid7_bytes(), uuid7_bytes()
     first = {"deployment_id": 51, "price_id": 61}

@@ -44,6 +44,7 @@ def _down(site: Site, figures: Figures, seconds: float) -> None:
         back_at = time.monotonic()
         wait_until(lambda: _ask_unknown(site) == 401)
         figures.note(recover_s=round(time.monotonic() - back_at, 2), down_s=seconds)
+        time.sleep(3)
         trial.calm(3)
     figures.require(unknown_keys=(sorted(set(unknown)), [503]), refused_known=(_refused(trial), {}))
 
