@@ -23,6 +23,7 @@ from chatvault.lib import clock
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S: Final = 0.5
+_MOST_UNTOLD: Final = 20_000
 _REST_S: Final = 1.0  # after a failure nobody waits for Redis again for as long
 
 
@@ -32,6 +33,9 @@ class _Process:
     books: LimitsBooks | None = None
     pid = 0
     failed_at = 0.0
+    untold: list[tuple[str, bytes]] = []
+    """Entries that are booked and still count in Redis: a later booking of their window would
+    count them twice, so it takes them along."""
 
 
 _process = _Process()
@@ -61,19 +65,22 @@ def new_books(timeout_s: float = _TIMEOUT_S) -> LimitsBooks:
 def post(windows: Sequence[Booked], entries: Sequence[tuple[str, bytes]] = ()) -> None:
     """Tell Redis what was booked and which requests (owner, id) are part of it.
 
-    Never raises: what Redis did not hear, the keeper tells it later; until then the requests
-    count by their own entries, so no sum is wrong meanwhile.
+    Never raises: what Redis did not hear is told with the next post, or by the keeper; until then
+    the requests count by their own entries, so no sum is wrong meanwhile.
     """
     if not is_used() or not (windows or entries):
         return
     books = _books()
-    if books is None:
-        return
+    told = [*_process.untold, *entries] if _process.pid == os.getpid() else list(entries)
     try:
-        if books.look() is not None:
-            books.post(windows, entries)
-    except (RedisError, OtherEpoch) as error:
+        if books is not None and books.look() is not None:
+            books.post(windows, told)
+            told = []
+    except OtherEpoch:
+        told = []  # it is built anew from what is booked
+    except RedisError as error:
         _failed(error)
+    _process.untold = told[-_MOST_UNTOLD:]
 
 
 def post_after_commit(windows: Sequence[Booked]) -> None:

@@ -63,6 +63,9 @@ class LimitsKeeper:
         self._journal = journal_id(directory)
         self._due: dict[str, float] = {}
         self._books: LimitsBooks | None = None
+        self._old_s = float(
+            "-inf"
+        )  # at first all: an ingest that was killed may not have told the latest
         self.status = LimitsStatus()
 
     def run(self) -> None:
@@ -145,11 +148,14 @@ class LimitsKeeper:
         for owner in books.owners():
             if not owner.startswith(prefix):
                 continue
-            old = [one for one in books.entries_of(owner, _MOST_LOOKED_AT) if _age_s(one) > _OLD_S]
+            old = [
+                one for one in books.entries_of(owner, _MOST_LOOKED_AT) if _age_s(one) > self._old_s
+            ]
             if old:
                 self._tidy_owner(books, owner, old)
             if not self._has_files(owner.removeprefix(prefix)):
                 self._forget_unsent(books, owner)
+        self._old_s = _OLD_S
 
     def _tidy_owner(self, books: LimitsBooks, owner: str, old: list[bytes]) -> None:
         with one_view():

@@ -10,7 +10,7 @@ import pytest
 from apps.billing import ledger, shared_limits
 from apps.billing.limits import BudgetLimit
 from apps.billing.limits.redis.address import parse_address
-from apps.billing.limits.redis.books import Held, LimitsBooks, client_of
+from apps.billing.limits.redis.books import Held, LimitsBooks, RedisError, client_of
 from apps.billing.models import Budget, GatewayNode
 from apps.usage.limits_keeper import LimitsKeeper, beat, read_limits_status
 from apps.usage.records import encode_frame
@@ -256,3 +256,37 @@ def test_what_requests_hold_is_shown_to_the_admin(kept, journal):
     kept.books.announce([kept.held(uuid7_bytes(), 500, kept.owner_of(journal))])
     held = shared_limits.held_in_redis([settings_of(kept.budget)])
     assert held == {kept.budget.pk: 500}
+
+
+def test_what_redis_did_not_hear_goes_along_with_the_next_booking(kept, journal, monkeypatch):
+    first, second = uuid7_bytes(), uuid7_bytes()
+    kept.look()
+    kept.books.load(shared_limits.loaded([kept.budget.pk]))
+    owner = kept.owner_of(journal)
+    kept.books.announce([kept.held(one, 900_000, owner) for one in (first, second)])
+    journal.append(*kept.records(first, reserved=900_000, charged=400_000))
+    with monkeypatch.context() as away:
+        away.setattr(LimitsBooks, "post", _silence)
+        kept.world.ingest()
+    assert kept.sums().held_nano == 1_800_000  # not booked there: counted by its own entry
+    monkeypatch.setattr(shared_limits._process, "failed_at", 0.0)
+    journal.append(*kept.records(second, reserved=900_000, charged=300_000))
+    kept.world.ingest()
+    assert (kept.sums().spent_nano, kept.sums().held_nano) == (700_000, 0)
+
+
+def test_a_keeper_that_begins_hears_what_an_ingest_did_not_tell(kept, journal, monkeypatch):
+    request_id = uuid7_bytes()
+    kept.look()
+    kept.books.announce([kept.held(request_id, 900_000, kept.owner_of(journal))])
+    monkeypatch.setattr(clock, "wall_s", lambda: int.from_bytes(request_id[:6], "big") / 1000)
+    monkeypatch.setattr(shared_limits, "post", lambda *_: None)  # killed before it could
+    journal.append(*kept.records(request_id, reserved=900_000, charged=400_000))
+    kept.world.ingest()
+    kept.keeper = LimitsKeeper(kept.world.folder, threading.Event())
+    kept.look()
+    assert kept.books.entries_of(kept.owner_of(journal), 10) == []
+
+
+def _silence(*_: object) -> int:
+    raise RedisError("nobody answers")
