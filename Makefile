@@ -65,6 +65,11 @@ deploy-check: install-dev ## Read deploy/ with helm, compose, systemd, nginx, ha
 image-check: install-dev ## Build and start the image's steps without a container engine (root)
 	@exec $(PYTHON_BIN) deploy/image/check.py
 
+.PHONY: chaos
+chaos: install-dev ## Break real servers and processes: CHAOS="redis_flush pg_down", CHAOS=--list
+	@scripts/redis.sh
+	@exec $(PYTHON_BIN) -m tests.chaos --json docs/reliability.json $(CHAOS)
+
 .PHONY: docs
 docs: install-dev ## Write the pages that are generated from the code
 	@$(PYTHON_BIN) scripts/write_reference.py

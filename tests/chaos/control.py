@@ -43,6 +43,27 @@ def verify() -> dict[str, Any]:
     return {"wrong": {found.name: found.examples for found in findings() if found.differences}}
 
 
+def limits() -> dict[str, Any]:
+    """What Redis says of each budget beside what the ledger says, and what is open there."""
+    from apps.billing import shared_limits
+    from apps.usage.restore import one_view
+
+    books = shared_limits.new_books(timeout_s=5)
+    if books.look() is None:
+        return {"budgets": [], "requests": -1}
+    with one_view():
+        ledger = shared_limits.loaded()
+    told = books.sums([(one.id, one.oldest_s) for one in ledger])
+    budgets = [
+        [one.id, *told[one.id, one.oldest_s], one.windows[0][1]]
+        for one in ledger
+        if (one.id, one.oldest_s) in told
+    ]
+    requests = {owner: len(books.entries_of(owner, 10_000)) for owner in books.owners()}
+    books.close()
+    return {"budgets": budgets, "requests": requests}
+
+
 def revoke(client: str) -> dict[str, Any]:
     """All keys of a client, for good."""
     from apps.accounts import services
@@ -74,7 +95,7 @@ def _text(hour: datetime) -> str:
 
 
 VERBS: dict[str, Callable[..., dict[str, Any]]] = {
-    each.__name__: each for each in (apply, restore, verify, revoke, deliver, roll_up)
+    each.__name__: each for each in (apply, restore, verify, limits, revoke, deliver, roll_up)
 }
 
 

@@ -233,11 +233,24 @@ class Site:
         told = self.ask("verify")
         return "clean" if told == {"wrong": {}} else json.dumps(told)
 
+    def counters_wrong(self) -> str:
+        """At rest Redis says what the ledger says, and no request is open in it: what differs."""
+        told = self.ask("limits")
+        if "error" in told:
+            return str(told["error"])
+        wrong = [
+            f"budget {budget}: {settled} settled and {booked} booked, in the ledger {right}"
+            for budget, settled, _, booked, _, right in told["budgets"]
+            if settled + booked != right
+        ]
+        open_ = [f"{owner} holds {n} requests" for owner, n in told["requests"].items() if n]
+        return "; ".join(wrong + open_)
+
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """A look into the database, around every proxy."""
         with psycopg.connect(self.postgres.url(DATABASE), autocommit=True) as connection:
-            rows = connection.execute(statement, values or None).fetchall()  # type: ignore[arg-type]
-        return [tuple(map(_plain, row)) for row in rows]
+            cursor = connection.execute(statement, values or None)  # type: ignore[arg-type]
+            return [tuple(map(_plain, row)) for row in cursor.fetchall()]
 
     def execute(self, statement: str, *values: Any) -> None:
         with psycopg.connect(self.postgres.url(DATABASE), autocommit=True) as connection:
