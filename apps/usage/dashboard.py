@@ -13,7 +13,7 @@ from django.urls import reverse
 from apps.billing.words import short_usd
 from apps.configuration import job_health
 from apps.providers.models import Alias
-from apps.usage import refused
+from apps.usage import credential_trouble, refusal_report
 from apps.usage.charts import charts_of
 from apps.usage.figures import count_text, instant_text, milliseconds, percent
 from apps.usage.journal_health import journal_health
@@ -52,6 +52,7 @@ def with_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
         "log_url": reverse("admin:usage_requestlog_changelist"),
         "refusals": _refusals(),
         "job_problems": job_health.problems(),
+        "troubles": credential_trouble.troubles(),
     }
     if not found.has_traffic:
         context |= _first_call(request)
@@ -98,13 +99,12 @@ def _cards(found: Overview) -> list[Card]:
     ]
 
 
-def _refusals() -> dict[str, Any] | None:
-    """What the gateway of this process refused; None where it runs in another one."""
-    report = refused.report()
-    if report is None:
-        return None
+def _refusals() -> dict[str, Any]:
+    """What was refused: since the start of this process's gateway, or lately by all of them."""
+    report, is_stored = refusal_report.report()
     codes = report.by_code()
     return {
+        "is_stored": is_stored,
         "since": instant_text(datetime.fromtimestamp(report.since_s, UTC)),
         "total": count_text(sum(count for _, count in codes)),
         "codes": [(code, count_text(count)) for code, count in codes],

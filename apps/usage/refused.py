@@ -18,6 +18,7 @@ class Refusal(msgspec.Struct, frozen=True):
     status: int
     code: str
     message: str
+    count: int = 1  # so many of the same client, key, model and code
 
 
 class Report(msgspec.Struct, frozen=True):

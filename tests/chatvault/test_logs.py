@@ -116,12 +116,10 @@ def test_only_our_own_packages_may_say_everything() -> None:
 
 
 @pytest.fixture
-def json_lines(settings, monkeypatch) -> Lines:
-    from django.conf import settings as django_settings
-
+def json_lines(settings) -> Lines:
     log = LogSettings(format="json")
     sections = type("Sections", (), {"log": log})()
-    monkeypatch.setattr(django_settings, "CHATVAULT", sections)
+    settings.CHATVAULT = sections
     return Lines("gateway")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -11,7 +12,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.usage import refused
+from apps.usage.error_groups import Errors, save
+from apps.usage.models import RefusalSample
+from apps.usage.names import Names
+from apps.usage.records import RefusedRow
 from apps.usage.refused import Refusal, Report
+from chatvault.lib import clock
 from tests.factories import make_client, make_key, make_user
 
 pytestmark = pytest.mark.django_db
@@ -103,11 +109,39 @@ def test_many_cost_as_few_queries_as_one(browser, refuse):
     assert len(many) == len(few) <= 5
 
 
-def test_a_gateway_elsewhere_is_unknown_and_not_zero(browser):
-    assert "runs in another process" in browser.get(PAGE).content.decode()
-    assert (
-        "Not known here: the gateway runs in another process." in browser.get(HOME).content.decode()
-    )
+def test_refusals_of_gateways_elsewhere_are_what_they_told(browser):
+    """Where several processes answer, none of them knows all."""
+    key = make_key(client=make_client(name="notebook"), name="laptop").key
+    now_ms = int(clock.wall_s() * 1000)
+    errors = Errors()
+    errors.add_refusal(RefusedRow(key.client_id, key.pk, "gpt", "key_disabled", 403, 7, now_ms))
+    errors.add_refusal(RefusedRow(0, 0, "", "invalid_api_key", 401, 1_000, now_ms))
+    save(errors, Names())
+    RefusalSample.objects.create(
+        at=clock.now(), client_id=key.client_id, key_id=key.pk, status=403, code="key_disabled",
+        message="No.", count=7,
+    )  # fmt: skip
+    answer = browser.get(PAGE)
+    (row,) = answer.context["rows"]
+    assert (row.client, row.key, row.code, row.times) == ("notebook", "laptop", "key_disabled", 7)
+    assert [(name, code, count) for name, _, code, count in answer.context["sums"]] == [
+        ("(no known key)", "invalid_api_key", "1,000"),
+        ("notebook", "key_disabled", "7"),
+    ]
+    assert "by all gateway processes" in answer.content.decode()
+    html = browser.get(HOME).content.decode()
+    assert "Refused in the last 24 hours" in html
+    assert "1,007 in all" in html
+
+
+def test_the_memory_of_one_process_of_many_is_not_believed(browser, refuse, settings):
+    refuse(refusal(make_key().key))
+    gateway = settings.CHATVAULT.gateway.model_copy(update={"processes": 4})
+    sections = dataclasses.replace(settings.CHATVAULT, gateway=gateway)
+    settings.CHATVAULT = sections
+    answer = browser.get(PAGE)
+    assert answer.context["is_stored"]
+    assert answer.context["rows"] == []
 
 
 def test_the_overview_tells_how_many_by_code(browser, refuse):

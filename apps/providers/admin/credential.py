@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from apps.providers import services
+from apps.providers import notices, services
 from apps.providers.admin.activation import Activation
 from apps.providers.admin.connection import TestsConnection
 from apps.providers.admin.next_step import SaysNext, page_link
@@ -41,6 +41,19 @@ class CredentialAdmin(Activation, SaysNext, TestsConnection):
     def get_readonly_fields(self, request: HttpRequest, obj: Credential | None = None) -> Any:
         """A secret stays with the provider that it was given for."""
         return ("stored", "provider") if obj else ("stored",)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        context = dict(extra_context or {})
+        row = self.get_object(request, object_id) if object_id else None
+        if row is not None and request.method == "GET":
+            context["notices"] = notices.about(list(row.deployments.all()))
+        return super().changeform_view(request, object_id, form_url, context)
 
     def save_model(
         self, request: HttpRequest, obj: Credential, form: CredentialForm, change: bool

@@ -133,6 +133,7 @@ class DeploymentAdmin(Activation, SaysNext, TestsConnection):
         kind, text = state_of(row)
         about: dict[str, Any] = {
             "next_links": [],
+            "notices": notices.about([row]),
             "probes": list(Probe.objects.newest_of(row.pk)[:_PROBES]),
         }
         if kind == "blocked":

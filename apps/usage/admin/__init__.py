@@ -1,6 +1,7 @@
-"""The admin's pages of usage; all of them are read, none is written."""
+"""The admin's pages of usage; all of them are read. Of errors it is written who looked at them."""
 
+from apps.usage.admin.errors import ErrorGroupAdmin
 from apps.usage.admin.journal import JournalAdmin
 from apps.usage.admin.request_log import RequestLogAdmin
 
-__all__ = ["JournalAdmin", "RequestLogAdmin"]
+__all__ = ["ErrorGroupAdmin", "JournalAdmin", "RequestLogAdmin"]

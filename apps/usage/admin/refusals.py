@@ -1,4 +1,4 @@
-"""The page of refused requests: what this process remembers, with names, in two queries."""
+"""The page of refused requests, with names, in a fixed number of queries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest
 
 from apps.accounts.models import ApiKey, Client
-from apps.usage import refused
+from apps.usage import refusal_report
 from apps.usage.figures import count_text, instant_text
 from apps.usage.refused import Refusal, Report
 
@@ -24,14 +24,13 @@ class Row(NamedTuple):
     status: int
     code: str
     message: str
+    times: int
 
 
 def refusals_page(request: HttpRequest) -> dict[str, Any]:
     """What `usage/refusals.html` shows, by `client` (an id) and `code` of the query."""
-    report = refused.report()
-    context: dict[str, Any] = {"title": "Refusals", "report": report}
-    if report is None:
-        return context
+    report, is_stored = refusal_report.report()
+    context: dict[str, Any] = {"title": "Refusals", "is_stored": is_stored}
     client, code = request.GET.get("client", ""), request.GET.get("code", "")
     clients = dict(
         Client.objects.filter(pk__in=_client_ids(report)).values_list("pk", "name").order_by("name")
@@ -80,6 +79,7 @@ def _rows(chosen: Collection[Refusal], clients: dict[int, str]) -> list[Row]:
             status=one.status,
             code=one.code,
             message=one.message,
+            times=one.count,
         )
         for one in chosen
     ]

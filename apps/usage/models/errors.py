@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Self
 
 from django.db import models
@@ -66,6 +67,13 @@ class ErrorGroup(models.Model):
     def __str__(self) -> str:
         parts = [self.code, self.deployment_name, self.client_name]
         return " · ".join(part for part in parts if part)
+
+    @property
+    def began(self) -> datetime:
+        """When it was first seen, or came back after it was resolved."""
+        if self.state == self.State.OPEN and self.reopened and self.state_at is not None:
+            return self.state_at
+        return self.first_seen
 
 
 class ErrorHour(models.Model):
