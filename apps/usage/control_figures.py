@@ -16,8 +16,10 @@ from django.db.models import Count, Min, Model, Q
 from apps.accounts.models import ApiKey, Client, Team
 from apps.billing.budget_use import BudgetUse, uses_of
 from apps.billing.models import Budget
+from apps.configuration import job_figures
 from apps.configuration.models import Revision
 from apps.providers.models import Alias, Deployment, Provider
+from apps.usage import storage_figures
 from apps.usage.models import OpenIntent
 from apps.usage.reading_figures import DatabaseReader
 from chatvault.lib import clock
@@ -80,7 +82,8 @@ BUDGETS: Final = Family(
 
 FAMILIES: Final = (
     REVISION, REVISION_AT, OBJECTS, SESSIONS, INTENTS, OLDEST_INTENT, BUDGET_USED, BUDGET_AMOUNT,
-    BUDGET_SPENT, BUDGETS, *DatabaseReader.FAMILIES,
+    BUDGET_SPENT, BUDGETS, *job_figures.FAMILIES, *storage_figures.FAMILIES,
+    *DatabaseReader.FAMILIES,
 )  # fmt: skip
 
 
@@ -95,6 +98,8 @@ def read_all() -> Figures:
     yield SESSIONS, single(Session.objects.filter(expire_date__gt=clock.now()).count())
     yield from _intents()
     yield from _budgets(clock.now())
+    yield from job_figures.read_jobs()
+    yield from storage_figures.read_storage()
 
 
 def _configuration() -> Figures:

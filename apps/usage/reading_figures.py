@@ -72,8 +72,8 @@ class DatabaseReader:
         began = clock.monotonic()
         try:
             self._figures = _limited(self._read)
-        except Error as error:
-            if self._is_up:
+        except Exception as error:  # the thread's edge: whatever it is, the figures are missing
+            if self._is_up or not isinstance(error, Error):
                 logger.warning("figures cannot be read: %s", type(error).__name__)
             self._is_up = False
             return

@@ -2,12 +2,15 @@
 
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError
 
-from apps.usage import control_figures
+from apps.configuration.models import JobRun
+from apps.usage import control_figures, partitions
 from apps.usage.reading_figures import MAX_AGE_S, DatabaseReader
+from chatvault.lib import clock
 from chatvault.lib.metrics.families import Family, single
 from chatvault.lib.metrics.text import render
 from tests.factories import make_budget, make_ledger_entry, make_world
@@ -43,12 +46,44 @@ def test_what_it_tells_of_budgets():
 def test_many_rows_cost_no_more_queries(django_assert_max_num_queries):
     for _ in range(control_figures.TIGHTEST + 5):
         make_budget()
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(20):
         told = _told()
     used = [name for name in told if name.startswith("chatvault_budget_used_ratio")]
     assert len(used) == control_figures.TIGHTEST
 
 
+@pytest.mark.django_db
+def test_what_it_tells_of_jobs_and_of_the_ledger():
+    now = clock.now()
+    ended = {"started_at": now - timedelta(seconds=5), "finished_at": now}
+    JobRun.objects.create(name="verify-ledger", state="done", **ended)
+    JobRun.objects.create(name="verify-ledger", state="failed", **ended)
+    JobRun.objects.create(name="tidy", state="done", **ended)
+    JobRun.objects.create(name="tidy", state="running", started_at=now)
+    JobRun.objects.create(name="waits", state="queued")
+    told = _told()
+    assert told['chatvault_job_last_run_failed{name="verify-ledger"}'] == 1
+    assert told['chatvault_job_last_run_failed{name="tidy"}'] == 0
+    assert told['chatvault_job_last_duration_seconds{name="tidy"}'] == 5
+    at = told['chatvault_job_last_success_timestamp_seconds{name="verify-ledger"}']
+    assert at == pytest.approx(now.timestamp())
+    assert told["chatvault_ledger_check_failed"] == 1
+    assert told["chatvault_ledger_check_timestamp_seconds"] == pytest.approx(now.timestamp())
+    assert told['chatvault_job_runs{state="queued"}'] == 1
+    assert told['chatvault_job_runs{state="running"}'] == 1
+    assert told["chatvault_job_oldest_queued_age_seconds"] < 60
+
+
+@pytest.mark.django_db
+def test_what_it_tells_of_the_database():
+    told = _told()
+    assert told["chatvault_database_size_bytes"] >= 0
+    assert told['chatvault_error_groups{state="open"}'] == 0
+    if partitions.are_used():
+        assert told['chatvault_partition_days_ahead{table="requestlog"}'] >= 0
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_database_that_hangs_is_not_waited_for():
     hangs = threading.Event()
 
@@ -69,6 +104,7 @@ def test_a_database_that_hangs_is_not_waited_for():
     assert (told["one"], told["chatvault_control_plane_up"]) == (1, 1)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_it_is_asked_at_most_every_15_s_and_what_it_said_is_told_meanwhile(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr("chatvault.lib.clock.monotonic", lambda: now[0])
@@ -92,6 +128,7 @@ def test_it_is_asked_at_most_every_15_s_and_what_it_said_is_told_meanwhile(monke
     assert len(asked) == 3
 
 
+@pytest.mark.django_db(transaction=True)
 def test_what_is_too_old_is_no_longer_told(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr("chatvault.lib.clock.monotonic", lambda: now[0])
