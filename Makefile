@@ -26,6 +26,7 @@ test: install-dev ## Run the whole suite: real servers and a real browser includ
 	@scripts/chromium.sh
 	@scripts/package.sh redis-server redis-server "the tests of shared limits"
 	@scripts/package.sh /usr/sbin/rabbitmq-server rabbitmq-server "the tests of the queue"
+	@scripts/package.sh promtool prometheus "the tests of figures and alerts"
 	@echo "chatvault: running the tests"
 	@exec $(PYTHON_BIN) -m pytest $(TEST_ARGS)
 
@@ -72,7 +73,7 @@ chaos: install-dev ## Break real servers and processes: CHAOS="redis_flush pg_do
 
 .PHONY: docs
 docs: install-dev ## Write the pages that are generated from the code
-	@$(PYTHON_BIN) scripts/write_reference.py
+	@$(PYTHON_BIN) scripts/write_reference.py && $(PYTHON_BIN) scripts/write_monitoring.py
 
 .PHONY: lock
 lock: install-dev ## Compile the requirement files again, with hashes

@@ -188,7 +188,7 @@ class Metrics:
     """One process's figures."""
 
     def __init__(self) -> None:
-        self.gauges: dict[str, float] = {}
+        self.gauges: dict[str, float] = dict.fromkeys(GAUGES, 0)
         self.queue_wait = Histogram(WAIT_S)
         self.loop_lag = Peak()
         self.request_quota = Peak()

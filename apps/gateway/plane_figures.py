@@ -84,7 +84,7 @@ class PlaneFigures:
         plane.metrics.gauges.update(
             chatvault_requests_running=len(running),
             chatvault_streams_running=sum(meter.request.stream for meter in running),
-            chatvault_draining=plane.is_draining,
+            chatvault_draining=int(plane.is_draining),
         )
         yield from plane.metrics.figures()
         yield LOOP_LAG, {(self._process,): (plane.metrics.loop_lag.read(),)}

@@ -111,6 +111,13 @@ def test_a_file_that_a_power_loss_left_empty_costs_nothing_else(
     assert samples(reporter.exposition())['done_total{kind="a"}'] == 11
 
 
+def test_truth_is_a_number(folder: Path, reporter: Reporter) -> None:
+    """msgpack has a type of its own for it."""
+    pid = report(folder, lambda: iter([(DONE, {("a",): (True,)})]))
+    assert samples(reporter.exposition())['done_total{kind="a"}'] == 2
+    kill(pid)
+
+
 def test_another_versions_labels_are_left_out(folder: Path, reporter: Reporter) -> None:
     changed = Family("done_total", "counter", "Things done.", ("kind", "more"))
     pid = report(folder, lambda: iter([(changed, {("a", "b"): (5,)})]))

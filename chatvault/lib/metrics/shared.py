@@ -8,8 +8,8 @@ the middle, or a reader at that moment, counts nothing twice.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
+import logging
 import os
 import secrets
 from collections.abc import Iterable
@@ -20,6 +20,8 @@ import msgspec
 
 from chatvault.lib import clock
 from chatvault.lib.metrics.families import OTHER, Figures, Number, Values
+
+logger = logging.getLogger(__name__)
 
 MAX_ROWS: Final = 1000
 """Rows of one family that are kept of the dead; what comes later is added to `other`."""
@@ -51,7 +53,9 @@ class Joined(msgspec.Struct):
 
 def sheet_of(figures: Figures, owner: str) -> Sheet:
     columns = {
-        family.name: Column(family.shape, [(key, list(row)) for key, row in rows.items()])
+        family.name: Column(
+            family.shape, [(key, [+number for number in row]) for key, row in rows.items()]
+        )
         for family, rows in figures
     }
     return Sheet(clock.wall_s(), columns, [owner])
@@ -175,10 +179,14 @@ def _is_dead(lock: Path) -> bool:
 
 
 def _load(path: Path) -> Sheet | None:
-    """None for a file that is gone, or that a power loss left empty."""
-    with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+    """None for a file that is gone, or that a power loss left empty or in part."""
+    try:
         return msgspec.msgpack.decode(path.read_bytes(), type=Sheet)
-    return None
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        logger.warning("the figures in %s cannot be read: %s", path.name, error)
+        return None
 
 
 def _replace(path: Path, sheet: Sheet) -> None:

@@ -1,0 +1,88 @@
+"""A real Prometheus reads a real ChatVault with two gateway processes and Redis: every query of
+every dashboard and everything that a rule looks at has data."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.metrics.folk import samples
+from tests.metrics.rules import alerts, dashboard_queries, measured, metrics_in, rules
+from tests.metrics.scraped import TOKEN, Prometheus, set_up, settings, traffic
+from tests.run.tree import Tree
+
+pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
+
+TRAFFIC = 'sum(count_over_time(chatvault_requests_total{alias="saved",result="ok"}[1m])) >= 4'
+LEDGER = "chatvault_ledger_check_failed == 0"
+
+# Nothing to show when all is well, or on SQLite. That their figures exist is held by test_rules.py.
+SILENT = {
+    "chatvault_shed_total",  # nothing is turned away
+    "chatvault_queue_wait_seconds",  # nothing has waited
+    "chatvault_partition_days_ahead",  # PostgreSQL
+    "django_db_errors_total",  # no statement was refused
+    "django_db_new_connection_errors_total",
+    "django_http_exceptions_total_by_type_total",  # no page failed
+}
+SILENT_ALERTS = {
+    "ChatVaultScrapeMissing",  # asks what is absent
+    "ChatVaultAdminFailing",  # divides answers that nobody got
+}
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory, valkey_server) -> Iterator[Prometheus]:
+    folder: Path = tmp_path_factory.mktemp("scraped")
+    more = settings(valkey_server.url)
+    with Tree(folder / "home", **more) as tree:
+        tree.ready("gateway1")
+        with Prometheus(folder, tree) as started:
+            set_up(folder / "home", more)
+            with traffic(tree.state()["url"]):
+                started.wait_for(TRAFFIC, timeout_s=25)
+                started.wait_for(LEDGER, timeout_s=15)
+                yield started
+
+
+def test_every_query_of_every_dashboard_has_data(prometheus: Prometheus) -> None:
+    empty = {
+        where: query
+        for where, query in dashboard_queries().items()
+        if not any(sample["value"][1] != "NaN" for sample in prometheus.query(query))
+    }
+    assert {where: q for where, q in empty.items() if not metrics_in(q) <= SILENT} == {}
+
+
+def test_every_rule_is_healthy_and_sees_data(prometheus: Prometheus) -> None:
+    assert [rule["name"] for rule in prometheus.rules() if rule["health"] == "err"] == []
+    records = [rule["record"] for rule in rules() if "record" in rule]
+    assert [name for name in records if not prometheus.query(name)] == []
+    empty = {
+        name: part
+        for name, rule in alerts().items()
+        for part in measured(rule["expr"])
+        if name not in SILENT_ALERTS and not prometheus.query(re.sub(r":1m\]", ":1s]", part))
+    }
+    assert {name: part for name, part in empty.items() if not metrics_in(part) <= SILENT} == {}
+
+
+def test_a_scrape_without_the_token_is_refused(prometheus: Prometheus) -> None:
+    for headers in ({}, {"authorization": "Bearer wrong-0123456789"}):
+        assert httpx.get(prometheus.target, headers=headers).status_code == 401
+    good = {"authorization": f"Bearer {TOKEN}"}
+    assert httpx.get(prometheus.target, headers=good).status_code == 200
+    relayed = good | {"x-forwarded-for": "127.0.0.1"}
+    assert httpx.get(prometheus.target, headers=relayed).status_code == 404
+
+
+def test_both_processes_are_told_whichever_is_asked(prometheus: Prometheus) -> None:
+    good = {"authorization": f"Bearer {TOKEN}", "connection": "close"}
+    for _ in range(6):
+        told = samples(httpx.get(prometheus.target, headers=good).content)
+        names = [name for name in told if name.startswith("chatvault_event_loop_lag_seconds")]
+        assert len(names) == 2
+    loads = prometheus.query("resets(chatvault_requests_total[1m])")
+    assert {sample["value"][1] for sample in loads} == {"0"}
