@@ -25,7 +25,10 @@ TOKEN = "a-token-for-tests-0123456789"
 _DOCUMENT = """
 version: 1
 providers:
-  - {name: dead, family: openai, base_url: "http://127.0.0.1:9/v1", credentials: [{name: main, secret: "env:DEAD"}]}
+  - name: dead
+    family: openai
+    base_url: "http://127.0.0.1:9/v1"
+    credentials: [{name: main, secret: "env:DEAD"}]
 deployments:
   - {name: model@dead, provider: dead, credential: main, model: model}
 aliases:
@@ -48,7 +51,7 @@ clients:
     aliases: "*"
     keys: [{name: ci, secret: "env:HELD_KEY"}]
     quotas: [{unit: requests, window_s: 3600, ceiling: 1}]
-"""  # noqa: E501
+"""
 KEY, HELD_KEY = "sk-for-tests-only-0123456789", "sk-for-tests-held-0123456789"
 _ASKED = (
     ("demo", False, KEY), ("demo", True, KEY), ("saved", False, KEY), ("broken", False, KEY),
