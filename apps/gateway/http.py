@@ -26,6 +26,7 @@ from chatvault.lib.errors import (
     MethodNotAllowed,
     NotReady,
     RouteNotFound,
+    ShuttingDown,
     UpstreamError,
 )
 from chatvault.lib.ids import uuid7_bytes
@@ -107,12 +108,12 @@ async def answer(
         await serve(request, plane, outlet)
     except ClientGone:
         raise
+    except asyncio.CancelledError:
+        if plane is None or not plane.is_ending or outlet.is_started:
+            raise
+        await _refuse(ShuttingDown(headers={"retry-after": "1"}), request, plane, outlet)
     except ChatVaultError as error:
-        _note(error, request, plane)
-        if outlet.is_started:  # a stream whose books could not be closed is not a finished answer
-            await outlet.end(error_event(error))
-        else:
-            await _reply(outlet, *error_reply(error, request))
+        await _refuse(error, request, plane, outlet)
     except Exception:  # the outermost edge: whatever went wrong must not show
         logger.exception("request failed", extra={"request_id": request.id})
         tell_refused(request, InternalError(), plane)
@@ -120,11 +121,17 @@ async def answer(
             await _reply(outlet, *error_reply(InternalError(), request))
 
 
-def _note(error: ChatVaultError, request: GatewayRequest, plane: DataPlane | None) -> None:
+async def _refuse(
+    error: ChatVaultError, request: GatewayRequest, plane: DataPlane | None, outlet: Outlet
+) -> None:
     if plane is not None and not isinstance(error, UpstreamError):
         plane.metrics.refused(error.public_code, error.http_status)
         plane.refusals.note(request, error, plane.keys)
     tell_refused(request, error, plane)
+    if outlet.is_started:  # a stream whose books could not be closed is not a finished answer
+        await outlet.end(error_event(error))
+    else:
+        await _reply(outlet, *error_reply(error, request))
 
 
 async def _list_models(

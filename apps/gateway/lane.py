@@ -10,6 +10,7 @@ call `http.answer`, and one contract test holds all doors together.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -23,6 +24,7 @@ _LANES = {path.encode(): path for path in OPERATIONS}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 MAX_HEAD_BYTES = 64 * 1024
+FAREWELL_S = 0.5  # from the end of our side of a connection to its close
 
 
 class LaneProtocol(HttpToolsProtocol):
@@ -34,6 +36,8 @@ class LaneProtocol(HttpToolsProtocol):
     _head_bytes = 0  # of a head that takes more than one read
     _head_at = 0.0  # loop time of its first read
     _body_mark: tuple[object, int] | None = None  # a body that was not whole when last looked
+    is_leaving = False  # the process ends: the next answer is the last one here
+    _has_left = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -41,6 +45,8 @@ class LaneProtocol(HttpToolsProtocol):
         self._arm(self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
+        if self._has_left:
+            return
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
@@ -127,6 +133,25 @@ class LaneProtocol(HttpToolsProtocol):
             return self.loop.time() - self._head_at
         return 0.0
 
+    def shutdown(self) -> None:
+        """The process ends. What runs goes on; an answer that has not begun tells the client that
+        it is the last, and so does that to a request which comes until `leave`."""
+        self.is_leaving = True
+        cycle: Any = self.cycle
+        if cycle is None or cycle.response_complete:
+            return
+        has_begun = cycle.is_started if type(cycle) is Exchange else cycle.response_started
+        if not has_begun:
+            cycle.keep_alive = False
+
+    def leave(self) -> None:
+        """No more requests, if none is on its way. The client sees the end of our side first, so
+        that what it sends now is not answered by a reset."""
+        if self._idle_since and not self._has_left and not self.transport.is_closing():
+            self._has_left = True
+            self.transport.write_eof()
+            self.loop.call_later(FAREWELL_S, self.transport.close)
+
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
@@ -151,7 +176,8 @@ class LaneProtocol(HttpToolsProtocol):
             self._take_the_ordinary_way()
             return
         headers, self.headers = self.headers, []  # trailers are no headers
-        exchange = Exchange(self, path, headers, self.parser.should_keep_alive())
+        stays = self.parser.should_keep_alive() and not self.is_leaving
+        exchange = Exchange(self, path, headers, stays)
         self.cycle = exchange  # type: ignore[assignment]
         if self.expect_100_continue:
             self.transport.write(_CONTINUE)
@@ -163,6 +189,8 @@ class LaneProtocol(HttpToolsProtocol):
         self.expect_100_continue = expects
         self.headers.extend(headers)
         super().on_headers_complete()
+        if self.is_leaving:
+            self.cycle.keep_alive = False
         self.headers = []
 
     def on_body(self, body: bytes) -> None:

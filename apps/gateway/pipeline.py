@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from apps.gateway.contracts import ClientGone, GatewayRequest, Outlet
-from apps.gateway.meter import Meter
+from apps.gateway.meter import Meter, Outcome
 from apps.gateway.plane import DataPlane
 from apps.gateway.reply import answer_head
 from apps.gateway.steps.admit import admit
@@ -18,7 +18,7 @@ from apps.gateway.steps.settle import bill_of, settle
 from apps.gateway.steps.stream import stream, take_answer
 from apps.gateway.telling import tell_finished
 from chatvault.lib import failpoints
-from chatvault.lib.errors import ChatVaultError
+from chatvault.lib.errors import ChatVaultError, ShuttingDown
 
 
 async def serve(request: GatewayRequest, plane: DataPlane, outlet: Outlet) -> None:
@@ -33,17 +33,21 @@ async def serve(request: GatewayRequest, plane: DataPlane, outlet: Outlet) -> No
     receive(request)  # 1
     offer = authorise(request, identity, plane)
     meter = plane.live[request.id] = await admit(request, identity, offer, plane)  # 3
+    is_gone = False
     try:
         try:
             tail = await _answer(meter, plane, outlet)
         finally:
-            outlet.unwatch()
+            is_gone = outlet.unwatch()
     except ChatVaultError as error:
         meter.fail("error", error.http_status, error.public_code)
         await close_books(meter, plane)
         raise
     except asyncio.CancelledError:
-        await _hang_up(meter, plane, outlet)
+        if plane.is_ending and not is_gone:
+            await _break_off(meter, plane, "interrupted", ShuttingDown.status, ShuttingDown.code)
+            raise ShuttingDown(headers={"retry-after": "1"}) from None
+        await _break_off(meter, plane, "cancelled", 499, "client_closed_request")
         raise ClientGone from None
     except BaseException:
         meter.fail("error", 500, "internal_error")
@@ -93,12 +97,14 @@ async def close_books(meter: Meter, plane: DataPlane) -> None:
         failpoints.reach("limits-settled")
 
 
-async def _hang_up(meter: Meter, plane: DataPlane, outlet: Outlet) -> None:
+async def _break_off(
+    meter: Meter, plane: DataPlane, outcome: Outcome, status: int, code: str
+) -> None:
     """The client is gone, or the process ends: what was delivered is owed all the same."""
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()
-    meter.fail("cancelled", 499, "client_closed_request")
+    meter.fail(outcome, status, code)
     if meter.is_sent and meter.usage_source == "none":
         meter.estimate(0)  # the provider has the prompt
     await asyncio.shield(close_books(meter, plane))

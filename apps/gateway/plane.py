@@ -171,6 +171,7 @@ class DataPlane:
         self.tracer: Tracer | None = None
         self.log_ratio = 0.0  # of the requests that get a line of the log each
         self.is_watched = False  # one of the two is on
+        self.is_ending = False  # patience is over: what is cancelled now is cut off
         self.live: dict[bytes, Meter] = {}  # requests whose books are open, by id
         self.on_adopt: Callable[[View], None] | None = None
 

@@ -9,6 +9,7 @@
     ├── BudgetExhausted, BudgetHeld, Unpriced
     ├── RateLimited
     ├── NoDeployment, JournalUnavailable, LimitsUnavailable, NotReady, KeysUnavailable
+    ├── ShuttingDown, Overloaded
     ├── UpstreamError ─ UpstreamConnectFailed, UpstreamForbidden, UpstreamTimedOut,
     │                   UpstreamBroken, UpstreamTooLarge, UpstreamInvalid, UpstreamRefused
     └── InternalError
@@ -229,6 +230,24 @@ class KeysUnavailable(ChatVaultError):
     type = "service_unavailable_error"
     code = "keys_unavailable"
     default_message = "Keys cannot be looked up now. Try again."
+
+
+class ShuttingDown(ChatVaultError):
+    """The process ends and its patience with running requests is over."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "shutting_down"
+    default_message = "This gateway is being replaced and could not wait any longer. Try again."
+
+
+class Overloaded(ChatVaultError):
+    """More is asked for than can be answered in time; refused before anything is counted."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "overloaded"
+    default_message = "This gateway has more to do than it can do in time. Try again shortly."
 
 
 class UpstreamError(ChatVaultError):

@@ -24,7 +24,9 @@ class GatewaySettings(Section):
     key_cache_size: PositiveInt = 10_000
     """Keys remembered by one gateway process."""
     drain_timeout_s: NonNegativeFloat = 30.0
-    """Time that running requests get at shutdown."""
+    """Time that running requests get when a process ends; then they are cut off with an error."""
+    linger_s: NonNegativeFloat = 2.0
+    """How long a process that ends still takes requests on idle connections, as their last."""
     processes: int = Field(1, ge=1)
     """Gateway processes of this node. More than one needs Redis."""
     usage_ack: Literal["process", "disk"] = "process"

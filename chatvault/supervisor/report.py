@@ -23,14 +23,14 @@ class Report:
 
     def write(self, children: Iterable[Child], leaving: Iterable[Child]) -> None:
         """`children` by name, and all processes, those that only finish what they began too."""
-        children = list(children)
+        children, leaving = list(children), list(leaving)
         content = {
             "url": self._url,
             "supervisor": os.getpid(),
             "roles": self._roles,
             "children": {child.name: child.pid for child in children if child.alive},
             "processes": [
-                *[_line(child, child.state) for child in children],
+                *[_line(child, child.state) for child in children if child not in leaving],
                 *[_line(child, "draining") for child in leaving],
             ],
         }

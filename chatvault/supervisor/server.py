@@ -16,6 +16,7 @@ from django.conf import settings
 
 from apps.gateway import lifecycle
 from chatvault.supervisor.address import BACKLOG
+from chatvault.supervisor.drain import drain
 
 _KEEPALIVE_S = 75  # above the usual 60 s of proxies, so that they close first
 
@@ -37,6 +38,16 @@ class Server(uvicorn.Server):
             if self._loads_pages:
                 loop = asyncio.get_running_loop()
                 self._pages = loop.run_in_executor(None, _load_pages)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Out of the queue of callers first: others take from it. Then what runs may finish."""
+        for server in self.servers:
+            server.close()
+        for sock in sockets or []:
+            sock.close()
+        await drain(self)
+        if not self.force_exit:
+            await self.lifespan.shutdown()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if (plane := lifecycle.running()) is not None:

@@ -6,14 +6,15 @@ With CHATVAULT_SCREENSHOTS the browser's pictures are kept there.
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.proofs import background, fresh, killing, peers, seven
 from tests.proofs.crew import Crew
 from tests.proofs.figures import Figures
 from tests.proofs.stage import Stage
+from tests.run import rolling
 from tests.servers.valkey import ValkeyServer
 
 Proof = Callable[[Path], Figures]
@@ -37,6 +38,16 @@ def _kill_everything(folder: Path) -> Figures:
 def _exactly_seven(folder: Path) -> Figures:
     with Stage(folder) as stage:
         return seven.prove(stage)
+
+
+def _rolling_restarts(folder: Path) -> Figures:
+    with TemporaryDirectory(prefix="cv-vk-") as place:  # short: it holds a socket
+        server = ValkeyServer(Path(place)).start()
+        try:
+            with Stage(folder, **rolling.shared(server.url)) as stage:
+                return rolling.prove(stage, restarts=20, rate=200)
+        finally:
+            server.kill()
 
 
 def _make_run(folder: Path) -> Figures:
@@ -68,6 +79,7 @@ PROOFS: dict[str, Proof] = {
     "repeat_messages": _repeat_messages,
     "lose_messages": _lose_messages,
     "peers": peers.prove,
+    "rolling_restarts": _rolling_restarts,
     "make_run": _make_run,
 }
 
@@ -81,7 +93,7 @@ def main() -> int:
     failed = []
     for name in names:
         print(f"proofs: {name}", flush=True)
-        with tempfile.TemporaryDirectory(prefix=f"chatvault-{name}-") as folder:
+        with TemporaryDirectory(prefix=f"chatvault-{name}-") as folder:
             if PROOFS[name](Path(folder)).broken:
                 failed.append(name)
     print(f"proofs: {len(names) - len(failed)} of {len(names)} hold")

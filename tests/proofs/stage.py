@@ -157,8 +157,12 @@ class Stage:
         for path in segments:
             with suppress(FileNotFoundError):
                 sizes[path.name] = path.stat().st_size
-        live = f"-{self.running().child('gateway')}-"
-        return all(live in name and offsets.get(name, 0) == size for name, size in sizes.items())
+        children = self.running().state().get("children", {})
+        live = tuple(f"-{pid}-" for name, pid in children.items() if name.startswith("gateway"))
+        return all(
+            any(pid in name for pid in live) and offsets.get(name, 0) == size
+            for name, size in sizes.items()
+        )
 
     def _version(self) -> int:
         with suppress(OSError), urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
