@@ -42,12 +42,16 @@ keep database_url \
     "postgresql://chatvault:$(cat secrets/chatvault_db_password)@postgres:5432/chatvault"
 
 # The users and their rights come from ../redis/users.acl; passwords are added as digests.
-redis_password=$(sed -n 's#^redis://chatvault:\([^@]*\)@.*#\1#p' secrets/redis_url 2>/dev/null ||
-    true)
-redis_password=${redis_password:-$(word)}
-keep redis_url "redis://chatvault:${redis_password}@redis:6379/0"
+# The password in a URL that was made before; else a new one.
+password_in() { sed -n 's#^redis://[^:]*:\([^@]*\)@.*#\1#p' "secrets/$1" 2>/dev/null || word; }
+limits_password=$(password_in redis_url)
+queue_password=$(password_in celery_broker_url)
+keep redis_url "redis://chatvault:${limits_password}@redis:6379/0"
+keep celery_broker_url "redis://chatvault-queue:${queue_password}@redis:6379/1"
 rm -f secrets/redis_users # rights may have changed with an update
-keep redis_users "$(sed "s/^user chatvault /&#$(digest "$redis_password") /" ../redis/users.acl)"
+keep redis_users "$(sed \
+    -e "s/^user chatvault /&#$(digest "$limits_password") /" \
+    -e "s/^user chatvault-queue /&#$(digest "$queue_password") /" ../redis/users.acl)"
 
 if [ ! -s secrets/tls_certificate ]; then
     openssl req -x509 -newkey rsa:3072 -nodes -days 90 -subj "/CN=$host" \

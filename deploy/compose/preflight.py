@@ -64,8 +64,9 @@ def _users(text: str) -> str:
         return "lets somebody in without a password"
     if re.search(r"(^|\s)>", text):
         return "holds a password in clear; give its digest, #<sha256>"
-    named = re.search(r"^user chatvault .*#[0-9a-f]{64}\b", text, re.MULTILINE)
-    return "" if named else "has no user chatvault with the digest of a password"
+    named = re.findall(r"^user (\S+) .*#[0-9a-f]{64}\b", text, re.MULTILINE)
+    missing = {"chatvault", "chatvault-queue"} - set(named)
+    return f"has no password for {', '.join(sorted(missing))}" if missing else ""
 
 
 _RULES: dict[str, Callable[[str], str]] = {
@@ -77,6 +78,7 @@ _RULES: dict[str, Callable[[str], str]] = {
     "grafana_password": _word,
     "database_url": _url("postgresql", "postgres"),
     "redis_url": _url("redis", "rediss"),
+    "celery_broker_url": _url("redis", "rediss", "amqp", "amqps"),
     "redis_users": _users,
 }
 

@@ -45,6 +45,9 @@ capabilities: {drop: [ALL]}
 - {name: CHATVAULT_VAULT_KEYS_FILE, value: /run/secrets/chatvault/vault_keys}
 - {name: DATABASE_URL_FILE, value: /run/secrets/chatvault/database_url}
 - {name: REDIS_URL_FILE, value: /run/secrets/chatvault/redis_url}
+{{- if .Values.broker.existingSecret }}
+- {name: CHATVAULT_CELERY_BROKER_URL_FILE, value: /run/secrets/chatvault/celery_broker_url}
+{{- end }}
 {{- if .Values.database.replicaSecret }}
 - {name: CHATVAULT_DATABASE_REPLICA_URL_FILE, value: /run/secrets/chatvault/database_replica_url}
 {{- end }}
@@ -97,6 +100,12 @@ capabilities: {drop: [ALL]}
           name: {{ required "redis.existingSecret: name the Secret with Redis' URL" .Values.redis.existingSecret }}
           items:
             - {key: {{ .Values.redis.key }}, path: redis_url}
+      {{- if .Values.broker.existingSecret }}
+      - secret:
+          name: {{ .Values.broker.existingSecret }}
+          items:
+            - {key: {{ .Values.broker.key }}, path: celery_broker_url}
+      {{- end }}
       {{- if .Values.database.replicaSecret }}
       - secret:
           name: {{ .Values.database.replicaSecret }}
