@@ -70,6 +70,7 @@ image-check: install-dev ## Build and start the image's steps without a containe
 chaos: install-dev ## Break real servers and processes: CHAOS="redis_flush pg_down", CHAOS=--list
 	@scripts/redis.sh
 	@exec $(PYTHON_BIN) -m tests.chaos --json docs/reliability.json $(CHAOS)
+
 .PHONY: restore-drill
 restore-drill: install-dev ## Back up a busy ChatVault, destroy it, restore it, compare the ledgers
 	@exec $(PYTHON_BIN) -m tests.drill

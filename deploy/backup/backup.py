@@ -19,16 +19,8 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common import (
-    Refused,
-    guarded,
-    is_postgresql,
-    libpq,
-    run,
-    setting,
-    sqlite_path,
-    write_manifest,
-)
+from database import is_postgresql, libpq, run, setting, sqlite_path
+from manifest import Refused, guarded, write_manifest
 
 _KINDS = ("node", "secrets", "database")
 

@@ -16,16 +16,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from common import (
-    Refused,
-    guarded,
-    is_postgresql,
-    libpq,
-    read_manifest,
-    run,
-    setting,
-    sqlite_path,
-)
+from database import is_postgresql, libpq, run, setting, sqlite_path
+from manifest import Refused, guarded, read_manifest
 
 
 def main() -> None:

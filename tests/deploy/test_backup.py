@@ -12,7 +12,7 @@ import pytest
 
 from tests.deploy.files import DEPLOY, program
 
-common = program("backup/common.py")
+database = program("backup/database.py")
 
 
 @pytest.fixture
@@ -26,11 +26,11 @@ def home(tmp_path: Path) -> Path:
     (home / "journal/quarantine/x.bad").write_text("bad")
     (home / "secrets/vault_keys").write_text("k1:…")
     (home / "snapshot.bin").write_bytes(b"snapshot")
-    with closing(sqlite3.connect(home / "chatvault.sqlite3")) as database:
-        database.execute("PRAGMA journal_mode=WAL")
-        database.execute("CREATE TABLE t (a)")
-        database.execute("INSERT INTO t VALUES (1)")
-        database.commit()
+    with closing(sqlite3.connect(home / "chatvault.sqlite3")) as made:
+        made.execute("PRAGMA journal_mode=WAL")
+        made.execute("CREATE TABLE t (a)")
+        made.execute("INSERT INTO t VALUES (1)")
+        made.commit()
     return home
 
 
@@ -57,8 +57,8 @@ def test_a_state_folder_comes_back(home, tmp_path):
     made = {"run/", "ingest.lock"}
     assert _files(new) == {one for one in _files(home) if not any(name in one for name in made)}
     assert "secrets" not in {path.name for path in backup.iterdir()}
-    with closing(sqlite3.connect(new / "chatvault.sqlite3")) as database:
-        assert database.execute("SELECT a FROM t").fetchall() == [(1,)]
+    with closing(sqlite3.connect(new / "chatvault.sqlite3")) as copy:
+        assert copy.execute("SELECT a FROM t").fetchall() == [(1,)]
     modes = {stat.S_IMODE(path.stat().st_mode) for path in new.rglob("*")}
     assert modes <= {0o600, 0o700}
 
@@ -97,7 +97,7 @@ def test_nothing_is_written_over(home, tmp_path):
 
 def test_passwords_do_not_become_words_of_a_command():
     url = "postgresql://u%40x:p%2Fw@db.example.org:5433/cv?sslmode=verify-full"
-    assert common.libpq(url) == {
+    assert database.libpq(url) == {
         "PGHOST": "db.example.org",
         "PGPORT": "5433",
         "PGUSER": "u@x",
@@ -105,7 +105,7 @@ def test_passwords_do_not_become_words_of_a_command():
         "PGDATABASE": "cv",
         "PGSSLMODE": "verify-full",
     }
-    assert common.libpq("postgresql://u@/cv?host=/run/pg")["PGHOST"] == "/run/pg"
+    assert database.libpq("postgresql://u@/cv?host=/run/pg")["PGHOST"] == "/run/pg"
 
 
 def test_a_piece_of_log_is_archived_once_and_never_over_another(tmp_path):

@@ -41,7 +41,7 @@ class Books:
 
 def read_postgres(url: str) -> Books:
     with psycopg.connect(url) as connection:
-        return _books(lambda statement: connection.execute(statement).fetchall())  # type: ignore[call-overload]
+        return _books(lambda statement: connection.execute(statement).fetchall())
 
 
 def read_sqlite(path: Path) -> Books:
