@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 NANO = 1_000_000_000
+TOLERATED_NS = 250_000_000
 SHIFTS = "CHATVAULT_CLOCK_SHIFTS"
 _LOOK_EVERY_S = 0.02
 
@@ -47,7 +48,34 @@ def _wall_clock(folder: str) -> Callable[[], int]:
     return ShiftedClock(Path(folder)) if folder else time.time_ns
 
 
-wall_ns = _wall_clock(os.environ.get(SHIFTS, ""))
+class _Process:
+    """One instance, below: how far this process's wall clock is corrected."""
+
+    offset_ns = 0
+
+
+_process = _Process()
+_read_ns = _wall_clock(os.environ.get(SHIFTS, ""))
+
+
+def wall_ns() -> int:
+    """Nanoseconds since the epoch, by the clock that all gateways follow."""
+    return _read_ns() + _process.offset_ns
+
+
+def follow(other_ns: int) -> bool:
+    """Follow another clock than the machine's from now on, in this process; other_ns is what it
+    says now. Small differences are let be. True: there was a large one."""
+    difference_ns = other_ns - wall_ns()
+    is_off = abs(difference_ns) > TOLERATED_NS
+    if is_off:
+        _process.offset_ns += difference_ns
+    return is_off
+
+
+def offset_ns() -> int:
+    """How far the clock that is followed is ahead of the machine's."""
+    return _process.offset_ns
 
 
 def now() -> datetime:

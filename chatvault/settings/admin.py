@@ -85,6 +85,7 @@ NAVIGATION: list[dict[str, Any]] = [
         _page("Errors", "error", "usage.errorgroup"),
         _page("Ledger", "account_balance", "billing.ledgerentry"),
         _page("Journal", "database", "usage.journalcursor"),
+        _page("Gateway nodes", "dns", "billing.gatewaynode"),
     ),
     _group(
         "Models",

@@ -14,9 +14,10 @@ from apps.billing.limits import BudgetState, Demand
 from apps.billing.limits.redis.address import parse_address
 from apps.billing.limits.redis.limits import RedisLimits
 from apps.billing.limits.redis.link import LinkLost, connect
+from chatvault.lib import clock
 from chatvault.lib.errors import BudgetExhausted, BudgetHeld, LimitsUnavailable, RateLimited
 from tests.billing.limits_clocked import USD, budget, epoch, quota
-from tests.billing.limits_redis import RedisWorld
+from tests.billing.limits_redis import OWNER, RedisWorld
 from tests.servers.valkey import ValkeyServer
 
 NOVEMBER = epoch(2026, 11, 1)
@@ -325,4 +326,16 @@ async def test_processes_start_and_serve_what_they_may_without_redis():
     await limits.reserve(rid(1), (quota("requests", 5),), Demand(0, 0))
     with pytest.raises(LimitsUnavailable):
         await limits.reserve(rid(2), (budget(100),), Demand(0, 1))
+    await limits.stop()
+
+
+async def test_a_clock_that_is_wrong_follows_that_of_redis(valkey_url, monkeypatch):
+    """F29: a budget's window turns once, for all gateways at the same moment."""
+    monkeypatch.setattr(clock._process, "offset_ns", 0)
+    monkeypatch.setattr(clock, "_read_ns", lambda: time.time_ns() + 600 * 1_000_000_000)
+    world = RedisWorld(valkey_url, monotonic_ns=time.monotonic_ns, wall_ns=clock.wall_ns)
+    limits = RedisLimits(address=world.address, prefix="test", owner=OWNER, load=world._load)
+    await limits.start()
+    assert abs(clock.wall_ns() - time.time_ns()) < 1_000_000_000
+    assert abs(clock.offset_ns() + 600 * 1_000_000_000) < 1_000_000_000
     await limits.stop()

@@ -6,6 +6,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.billing import ledger, shared_limits
 from apps.billing.limits import BudgetLimit
@@ -34,7 +36,7 @@ class Kept:
         self.world = world
         self.client = client_of(parse_address(url), timeout_s=5)
         self.books = LimitsBooks(self.client, "test")
-        monkeypatch.setattr(shared_limits, "new_books", lambda: LimitsBooks(self.client, "test"))
+        monkeypatch.setattr(shared_limits, "new_books", lambda *_: LimitsBooks(self.client, "test"))
         monkeypatch.setattr(shared_limits, "is_used", lambda: True)
         monkeypatch.setattr(shared_limits._process, "books", None)
         monkeypatch.setattr(shared_limits._process, "failed_at", 0.0)
@@ -290,3 +292,43 @@ def test_a_keeper_that_begins_hears_what_an_ingest_did_not_tell(kept, journal, m
 
 def _silence(*_: object) -> int:
     raise RedisError("nobody answers")
+
+
+NODES = "/admin/billing/gatewaynode/"
+
+
+def test_nodes_and_what_they_hold_are_listed_in_a_fixed_number_of_queries(kept, admin_client):
+    kept.look()
+    kept.books.load(shared_limits.loaded([kept.budget.pk]))
+    kept.books.announce([kept.held(uuid7_bytes(), 500, f"far/{n}") for n in (1, 1, 2)])
+    GatewayNode.objects.create(pk="far", host="far", last_seen_at=MONTH)
+    admin_client.get(NODES)
+    with CaptureQueriesContext(connection) as few:
+        admin_client.get(NODES)
+    for number in range(30):
+        GatewayNode.objects.create(pk=f"n{number}", host=f"host{number}", last_seen_at=clock.now())
+    with CaptureQueriesContext(connection) as many:
+        answer = admin_client.get(NODES)
+    assert len(few) == len(many)
+    assert "silent" in answer.content.decode()
+    holdings = {node.pk: node.holding for node in answer.context["cl"].result_list}
+    assert holdings["far"] == (2, 3)
+    assert holdings["n1"] == (0, 0)
+
+
+def test_a_node_that_is_declared_lost_frees_what_it_held(kept, admin_client):
+    kept.look()
+    kept.books.load(shared_limits.loaded([kept.budget.pk]))
+    kept.books.announce([kept.held(uuid7_bytes(), 500, "lost/1")])
+    kept.books.announce([kept.held(uuid7_bytes(), 20, "living/1")])
+    beat("living")
+    GatewayNode.objects.create(pk="lost", host="far", last_seen_at=MONTH)
+    answer = admin_client.post(
+        NODES, {"action": "declare_lost", "_selected_action": ["lost", "living"]}, follow=True
+    )
+    text = answer.content.decode()
+    assert "far is forgotten. Requests of it that hold nothing any more: 1." in text
+    assert "was seen a moment ago" in text
+    assert kept.sums().held_nano == 20
+    assert set(GatewayNode.objects.values_list("pk", flat=True)) >= {"living"}
+    assert not GatewayNode.objects.filter(pk="lost").exists()

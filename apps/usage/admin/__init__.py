@@ -2,6 +2,7 @@
 
 from apps.usage.admin.errors import ErrorGroupAdmin
 from apps.usage.admin.journal import JournalAdmin
+from apps.usage.admin.nodes import NodeAdmin
 from apps.usage.admin.request_log import RequestLogAdmin
 
-__all__ = ["ErrorGroupAdmin", "JournalAdmin", "RequestLogAdmin"]
+__all__ = ["ErrorGroupAdmin", "JournalAdmin", "NodeAdmin", "RequestLogAdmin"]

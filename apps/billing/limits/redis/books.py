@@ -80,6 +80,7 @@ class LimitsBooks:
         self._root = root_key(prefix)
         self._channel = news_channel(prefix)
         self._number = 0
+        self.server_ns = 0  # its wall clock, at the last operation
 
     def look(self) -> Epoch | None:
         """The epoch that rules; None: the server is empty."""
@@ -181,6 +182,15 @@ class LimitsBooks:
     def count_of(self, owner: str) -> int:
         return self._client.hlen(self._key(f"r:{owner}"))
 
+    def counts(self) -> dict[str, int]:
+        """Entries by owner, grants among them; owners that hold nothing are left out."""
+        owners = sorted(self.owners())
+        with self._client.pipeline(transaction=False) as pipe:
+            for owner in owners:
+                pipe.hlen(self._key(f"r:{owner}"))
+            counts = pipe.execute()
+        return {owner: count for owner, count in zip(owners, counts, strict=True) if count}
+
     def forget(self, owner: str, request_ids: Sequence[bytes] | None = None) -> int:
         """Drop what an owner holds: nothing of it was sent, or it is lost for good."""
         ids = None if request_ids is None else [id_of(one) for one in request_ids]
@@ -239,7 +249,8 @@ class LimitsBooks:
         except NoScriptError:
             self._client.script_load(SOURCE)
             reply = self._client.evalsha(SHA, 1, self._root, blob)
-        state, _, answers = decode(cast(bytes, reply))
+        state, now_us, answers = decode(cast(bytes, reply))
+        self.server_ns = now_us * 1000
         if state:
             raise OtherEpoch
         return [checked(answer) for answer in answers]

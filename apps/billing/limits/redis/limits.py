@@ -140,8 +140,8 @@ class RedisLimits:
 
     @property
     def clock_offset_ns(self) -> int:
-        """The server's wall clock less that of this machine."""
-        return self._tie.offset_ns
+        """The server's wall clock less that of this machine, where it is followed."""
+        return clock.offset_ns()
 
     @property
     def in_flight(self) -> int:

@@ -69,7 +69,6 @@ class Tie:
     ) -> None:
         self.is_up = False
         self.stats = TieStats()
-        self.offset_ns = 0  # the server's wall clock less ours
         self._address, self._root, self._owner = address, root_key(prefix), owner
         self._channel = news_channel(prefix)
         self._lease_us = lease_s * 1_000_000
@@ -145,7 +144,7 @@ class Tie:
             return
         self.stats.round_trip_s = clock.monotonic() - asked_at
         if self._now_us is None:
-            self.offset_ns = now_us * 1000 - clock.wall_ns()
+            self._follow_clock(now_us * 1000)
         for (_, on_done), answer in zip(part, answers, strict=True):
             if type(answer) is list and answer[0] == FAILED:
                 logger.error("Redis refused an operation: %s", answer[1])
@@ -153,6 +152,12 @@ class Tie:
                 on_done(LinkLost("refused"))
             else:
                 on_done(answer)
+
+    def _follow_clock(self, servers_ns: int) -> None:
+        """Budgets turn at the same moment for all gateways: when the server's clock says so."""
+        if clock.follow(servers_ns):
+            off_s = clock.offset_ns() / clock.NANO
+            logger.warning("this machine's clock is off by %.3f s: that of Redis counts", off_s)
 
     async def _hold(self) -> None:
         on_push = self._pushed if self._on_news is not None else None
