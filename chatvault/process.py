@@ -26,8 +26,12 @@ def begin(role: str) -> None:
     reporter.be(role)
     databases.become(role.rstrip("0123456789"))
     setup.start(role)
+    from apps.gateway import reporting  # only where Django is set up
+
+    reporting.start_background()
 
 
 def end() -> None:
     """Before the process exits."""
+    reporter.stop()
     setup.stop()

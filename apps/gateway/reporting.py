@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import platform
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
@@ -40,7 +41,7 @@ def start_background() -> reporter.Reporter:
     if known is not None:
         return known
     sections = _sections()
-    started = reporter.start(sections.home / "run" / "metrics")
+    started = reporter.start(folder_of(sections))
     started.access = access_of(sections)
     started.add(_build)
     started.add(process.source(reporter.process_name()))
@@ -58,6 +59,14 @@ def start_gateway(plane: DataPlane) -> None:
 def start_web() -> None:
     """The control plane's figures; where no role `web` runs, another node tells them."""
     start_background().add(control_figures.source(), node=True)
+
+
+def folder_of(sections: Sections) -> Path:
+    """Where processes that are told of together meet. A gateway and a control plane may run apart
+    on one state folder; each is scraped, and neither tells of the other."""
+    roles = sections.serving.roles
+    is_apart = "web" in roles and "gateway" not in roles
+    return sections.home / "run" / ("metrics-web" if is_apart else "metrics")
 
 
 def access_of(sections: Sections) -> Access:

@@ -52,24 +52,17 @@ def web(listener: socket.socket) -> Task:
 def ingest(ready: Ready) -> None:
     from django.core.management import call_command
 
-    from apps.gateway import reporting
-
-    reporting.start_background()
     ready()
     call_command("ingest")
 
 
 def beat(ready: Ready) -> None:
-    from apps.gateway import reporting
     from chatvault.worker import keep_time
 
-    reporting.start_background()
     keep_time(ready)
 
 
 def work(ready: Ready) -> int:
-    from apps.gateway import reporting
     from chatvault.worker import work
 
-    reporting.start_background()
     return work(ready)

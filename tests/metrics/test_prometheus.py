@@ -1,9 +1,10 @@
 """A real Prometheus reads a real ChatVault with two gateway processes and Redis: every query of
 every dashboard and everything that a rule looks at has data."""
 
+import os
 import re
+import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -34,17 +35,23 @@ SILENT_ALERTS = {
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory, valkey_server) -> Iterator[Prometheus]:
-    folder: Path = tmp_path_factory.mktemp("scraped")
-    more = settings(valkey_server.url)
-    with Tree(folder / "home", **more) as tree:
-        tree.ready("gateway1")
-        with Prometheus(folder, tree) as started:
-            set_up(folder / "home", more)
-            with traffic(tree.state()["url"]):
-                started.wait_for(TRAFFIC, timeout_s=25)
-                started.wait_for(LEDGER, timeout_s=15)
-                yield started
+def more(valkey_server) -> dict[str, str]:
+    return settings(valkey_server.url)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory, more: dict[str, str]) -> Iterator[Tree]:
+    with Tree(tmp_path_factory.mktemp("scraped") / "home", **more) as started:
+        yield started.ready()
+
+
+@pytest.fixture(scope="module")
+def prometheus(tree: Tree, more: dict[str, str]) -> Iterator[Prometheus]:
+    set_up(tree.home, more)  # before the first scrape: what the database says is kept for 15 s
+    with traffic(tree.state()["url"]), Prometheus(tree.home.parent, tree) as started:
+        started.wait_for(TRAFFIC, timeout_s=25)
+        started.wait_for(LEDGER, timeout_s=20)
+        yield started
 
 
 def test_every_query_of_every_dashboard_has_data(prometheus: Prometheus) -> None:
@@ -84,5 +91,14 @@ def test_both_processes_are_told_whichever_is_asked(prometheus: Prometheus) -> N
         told = samples(httpx.get(prometheus.target, headers=good).content)
         names = [name for name in told if name.startswith("chatvault_event_loop_lag_seconds")]
         assert len(names) == 2
-    loads = prometheus.query("resets(chatvault_requests_total[1m])")
-    assert {sample["value"][1] for sample in loads} == {"0"}
+
+
+def test_a_killed_gateway_takes_no_figures_along(tree: Tree, prometheus: Prometheus) -> None:
+    """Counters of all processes together never go back, whichever is asked before and after."""
+    before = tree.child("gateway1")
+    os.kill(before, signal.SIGKILL)
+    tree.wait_for(lambda: tree.child("gateway1") not in (0, before))
+    prometheus.wait_for('chatvault_process_starts_total{process="gateway1"} == 2', timeout_s=10)
+    for name in ("chatvault_requests_total", "chatvault_process_starts_total"):
+        found = prometheus.query(f"resets({name}[2m])")
+        assert {sample["value"][1] for sample in found} == {"0"}

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from chatvault.lib.metrics import reporter as module
 from chatvault.lib.metrics.families import Family, Figures
 from chatvault.lib.metrics.reporter import Reporter
 from chatvault.lib.metrics.shared import MAX_ROWS, SharedFolder, sheet_of
-from tests.metrics.folk import DONE, figures, kill, report, samples
+from tests.metrics.folk import DONE, figures, fork, kill, report, samples
 
 
 @pytest.fixture
@@ -141,6 +142,24 @@ def test_what_is_kept_of_the_dead_is_bounded(folder: Path) -> None:
     assert sum(row[0] for row in kept.values()) == 2 * (MAX_ROWS - 100)
     assert kept[("other",)] == [MAX_ROWS - 200]
     reader.close()
+
+
+def test_a_forked_child_is_another_process(folder: Path) -> None:
+    """The parent's figures end with the parent, also while a child of it lives."""
+    started = module.start(folder)
+    started.add(figures(10, running=2))
+    pid = fork(lambda: None)
+    try:
+        assert module.running() is started
+        module.stop()
+        reader = Reporter(folder, "reader")
+        reader.add(figures(0))
+        reader.start()
+        told = samples(reader.exposition())
+        assert (told['done_total{kind="a"}'], told["running"]) == (10, 0)
+        reader.stop()
+    finally:
+        kill(pid)
 
 
 def test_a_folder_that_cannot_be_made_costs_only_the_others_figures(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.metrics.folk import samples
 from tests.run.tree import ROOT, Tree, environment
 
 pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
@@ -100,6 +101,29 @@ def test_each_tree_says_what_it_runs(apart: tuple[Tree, Tree]) -> None:
         "serve.json",
         "serve-web-worker.json",
     }
+
+
+def test_each_tree_tells_prometheus_of_its_own(apart: tuple[Tree, Tree]) -> None:
+    gateway, web = apart
+    for tree, processes, told, other in (
+        (gateway, {"gateway", "ingest"}, "chatvault_journal_writable", "chatvault_sessions"),
+        (web, {"web", "worker"}, "chatvault_sessions", "chatvault_journal_writable"),
+    ):
+        tree.wait_for(lambda tree=tree, wanted=processes: _told_of(tree) >= wanted)
+        assert _told_of(tree) == processes
+        figures = _figures(tree)
+        assert told in figures
+        assert other not in figures
+
+
+def _figures(tree: Tree) -> dict[str, float]:
+    with urllib.request.urlopen(f"{tree.state()['url']}/metrics", timeout=10) as answer:
+        return samples(answer.read())
+
+
+def _told_of(tree: Tree) -> set[str]:
+    begin = "chatvault_process_starts_total{"
+    return {name.split('"')[1] for name in _figures(tree) if name.startswith(begin)}
 
 
 def _states(tree: Tree) -> dict[str, str]:

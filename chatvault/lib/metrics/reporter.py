@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -62,6 +63,10 @@ class Reporter:
             self._thread = None
             self._shared.close()
             self._is_open = False
+
+    def forget(self) -> None:
+        """In a forked child: thread and place are the parent's."""
+        self._shared.forget()
 
     def exposition(self) -> bytes:
         """All figures of the node as text. What is told here is also kept: should this process
@@ -167,3 +172,12 @@ def stop() -> None:
     reporter, _process.reporter = _process.reporter, None
     if reporter is not None:
         reporter.stop()
+
+
+def _forget() -> None:
+    reporter, _process.reporter = _process.reporter, None
+    if reporter is not None:
+        reporter.forget()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -85,6 +85,10 @@ class SharedFolder:
             os.close(self._lock)
             self._lock = -1
 
+    def forget(self) -> None:
+        """In a forked child: the place is the parent's, and must end with it."""
+        self.close()
+
     def write(self, sheet: Sheet) -> None:
         """Raises OSError. After a crash the file is the old one or the new one."""
         _replace(self._folder / f"{self.owner}.bin", sheet)
