@@ -41,6 +41,28 @@ def django_db_modify_db_settings(
 
 
 @pytest.fixture(scope="session")
+def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
+    """A database of PostgreSQL goes with its server, whoever is still connected to it."""
+    return bool(POSTGRES_PORT) or bool(request.config.getvalue("reuse_db"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With CHATVAULT_TEST_DATABASE=postgresql only what touches Django's database is run again."""
+    if not POSTGRES_PORT:
+        return
+    left_out = [item for item in items if not _touches_rows(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if _touches_rows(item)]
+
+
+def _touches_rows(item: pytest.Item) -> bool:
+    is_ours = item.nodeid.startswith(("tests/postgres/", "tests/servers/"))
+    fixtures = set(getattr(item, "fixturenames", ()))
+    is_marked = item.get_closest_marker("django_db") is not None
+    return is_ours or is_marked or bool(fixtures & {"db", "transactional_db"})
+
+
+@pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
     """Tests with `transaction=True` end by emptying every table, and so may TRUNCATE the ledger
     where nobody looks at that trigger."""

@@ -11,6 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from tests.environment import POSTGRES_PORT
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -49,6 +51,7 @@ def test_a_database_that_is_not_migrated_is_one_clear_sentence(tmp_path):
     )
 
 
+@pytest.mark.skipif(bool(POSTGRES_PORT), reason="it is about a file that is not there")
 @pytest.mark.django_db
 @pytest.mark.parametrize("words", [["export"], ["check", "-"], ["apply", "-"]])
 def test_every_verb_asks_for_the_database_first(monkeypatch, tmp_path, words):

@@ -18,6 +18,8 @@ from tests.servers.postgres import PostgresServer
 from tests.usage.samples import intent, settle, start
 from tests.usage.world import World
 
+pytestmark = pytest.mark.xdist_group("roles")
+
 SQL = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "postgresql.md").read_text(), re.DOTALL)
 SEED = """
 from tests.factories import *

@@ -70,7 +70,9 @@ def test_sums_of_hours_whose_rows_are_gone_are_left_alone(booked, keep):
     keep(request_days=30)
     before = sorted(HourlyRollup.objects.values_list("hour", "requests", "charged_nano"))
     retention.apply(now=NOW)
-    rollups.recompute(NOW - timedelta(days=50), NOW + timedelta(hours=1))
+    for days in (45, 31, 30, 29, 1, 0):
+        hour = NOW - timedelta(days=days)
+        rollups.recompute(hour - timedelta(hours=2), hour + timedelta(hours=2))
     assert sorted(HourlyRollup.objects.values_list("hour", "requests", "charged_nano")) == before
 
 
