@@ -107,7 +107,7 @@ def _copy(cursor: Any, statement: str, rows: Sequence[msgspec.Struct]) -> None:
     """CSV, since Python writes it in C: an empty field is NULL in a number, "" in a text."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(map(msgspec.structs.astuple, rows))
-    with cursor.copy(statement) as copy:
+    with connection.wrap_database_errors, cursor.copy(statement) as copy:
         copy.write(text.getvalue())
 
 

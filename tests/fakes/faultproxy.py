@@ -28,9 +28,19 @@ class Toxics:
     """New connections are reset at once."""
     reset_after_bytes: int | None = None
     """RST to the client once so many bytes of answers were passed on, counted per connection."""
+    cuts_before: bytes | None = None
+    """RST when a request holds these bytes; the server never sees it."""
     swallows_answer_to: bytes | None = None
     """RST to the client instead of the answer to a request that holds these bytes: the server has
     done it, and the client cannot know."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """One connection of a client through the proxy."""
+
+    client: asyncio.StreamWriter
+    is_doomed: bool = False  # it ends with the next answer, which the client does not get
 
 
 class FaultProxy:
@@ -46,8 +56,8 @@ class FaultProxy:
         self.toxics = Toxics()
         self.port = 0
         self.accepted = 0
-        self.swallowed = 0
-        self._asked: set[asyncio.StreamWriter] = set()  # servers whose next answer is swallowed
+        self.cut = 0  # requests that the server did not get
+        self.swallowed = 0  # answers that the client did not get
         self._target = target
         self._random = random.Random(seed)
         self._open: set[asyncio.StreamWriter] = set()
@@ -120,15 +130,15 @@ class FaultProxy:
         finally:
             self._open.discard(client)
         self._open |= {client, server}
+        line = _Line(client)
         pumps = [
-            asyncio.create_task(self._pump(reader, server, server, is_answer=False)),
-            asyncio.create_task(self._pump(back, client, server, is_answer=True)),
+            asyncio.create_task(self._pump(reader, server, line, is_answer=False)),
+            asyncio.create_task(self._pump(back, client, line, is_answer=True)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait(pumps, timeout=0.2)
         finally:
-            self._asked.discard(server)
             for pump in pumps:
                 pump.cancel()
             for writer in (client, server):
@@ -144,15 +154,15 @@ class FaultProxy:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        server: asyncio.StreamWriter,
+        line: "_Line",
         *,
         is_answer: bool,
     ) -> None:
         passed = 0
         try:
             while data := await reader.read(_READ):
-                if self._is_swallowed(data, server, is_answer=is_answer):
-                    _reset(writer)
+                if self._is_cut(data, line, is_answer=is_answer):
+                    _reset(line.client)
                     return
                 for piece in _sliced(data, self.toxics.slice_bytes):
                     await self._delay(len(piece))
@@ -171,16 +181,15 @@ class FaultProxy:
         except OSError:
             writer.transport.abort()
 
-    def _is_swallowed(self, data: bytes, server: asyncio.StreamWriter, *, is_answer: bool) -> bool:
-        wanted = self.toxics.swallows_answer_to
-        if not is_answer:
-            if wanted is not None and wanted in data:
-                self._asked.add(server)
-            return False
-        if server not in self._asked:
-            return False
-        self.swallowed += 1
-        return True
+    def _is_cut(self, data: bytes, line: "_Line", *, is_answer: bool) -> bool:
+        if is_answer:
+            self.swallowed += line.is_doomed
+            return line.is_doomed
+        before, after = self.toxics.cuts_before, self.toxics.swallows_answer_to
+        line.is_doomed = line.is_doomed or (after is not None and after in data)
+        is_cut = before is not None and before in data
+        self.cut += is_cut
+        return is_cut
 
     async def _delay(self, size: int) -> None:
         toxics = self.toxics

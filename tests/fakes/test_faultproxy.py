@@ -64,6 +64,14 @@ def test_resets(proxy):
     assert ask(proxy.url).status_code == 200
 
 
+def test_a_request_is_cut_before_the_server_gets_it(proxy, upstream):
+    proxy.toxics.cuts_before = b"commit this"
+    with pytest.raises(httpx.TransportError):
+        ask(proxy.url, "commit this")
+    assert (len(upstream.seen), proxy.cut) == (0, 1)
+    assert ask(proxy.url, "something else").status_code == 200
+
+
 def test_reset_all_hits_open_streams(proxy, upstream):
     upstream.will_stream("a", "b", hold_after=1)
     body = {"model": "m", "messages": [], "stream": True}

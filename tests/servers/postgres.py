@@ -165,6 +165,23 @@ class PostgresServer:
         )
         return len(self.execute(statement, database))
 
+    def make_read_only(self, database: str, *, is_so: bool = True) -> None:
+        """As a failover to a standby does, or an operator: every write is refused."""
+        name, word = sql.Identifier(database), sql.SQL("on" if is_so else "off")
+        statement = "ALTER DATABASE {} SET default_transaction_read_only = {}"
+        self.execute(sql.SQL(statement).format(name, word))
+        self.end_connections(database)
+
+    def limit_files(self, size_bytes: int) -> None:
+        """A full disk for files of this size and more; -1 makes room again. Give at least 17 MiB,
+        since the log's own files have 16."""
+        size = "unlimited" if size_bytes < 0 else str(size_bytes)
+        for pid in self._pids():  # only who runs it may do this, root in a container may not
+            command = ["prlimit", f"--pid={pid}", f"--fsize={size}:unlimited"]
+            done = subprocess.run(command, stderr=subprocess.PIPE, check=False, **self._as_user)
+            if done.returncode != 0 and b"No such process" not in done.stderr:
+                raise RuntimeError(done.stderr.decode())
+
     def make_replica(self, folder: Path, **settings: str) -> "PostgresServer":
         """A hot standby that follows this server by streaming; not started yet."""
         _hand_over(folder)
