@@ -90,6 +90,14 @@ class Link(asyncio.Protocol):
             raise answer
         return answer
 
+    def give_up_waiting(self) -> None:
+        """Tell all who wait that no answer came; answers that come all the same are for nobody."""
+        waiting = self._waiting
+        self._waiting = deque((asked_at, None) for asked_at, _ in waiting)
+        for _, on_answer in waiting:
+            if on_answer is not None:
+                on_answer(LinkLost("no answer in time"))
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()

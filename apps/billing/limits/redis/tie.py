@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 64
 TURN_S: Final = 0.5
 _LOOK_S: Final = 0.1
+_HEAR_S: Final = 0.005
+_SILENCE_S: Final = 2.0
 _DONE: Final = 0
 Operation = tuple[Any, ...]
 OnDone = Callable[[Any], None]
@@ -81,6 +83,7 @@ class Tie:
         self.came_up = asyncio.Event()  # once
         self._changed = asyncio.Event()
         self._has_told = False
+        self._watcher = 0
 
     async def run(self) -> None:
         """Stay tied for as long as the task lives."""
@@ -166,12 +169,21 @@ class Tie:
         self._changed.clear()
         run_id = await _prepare(link, self._channel if on_push else None)
         while link.is_open:
+            await self._heard_again(link)
             epoch = await self._epoch_of(link, run_id)
             if epoch is None:
                 await asyncio.sleep(_LOOK_S)
                 continue
             await self._come_up(epoch)
             await self._stay_up(link)
+
+    async def _heard_again(self, link: Link) -> None:
+        """All that was asked is answered. Raises LinkLost when the server stays silent."""
+        patience_ends = clock.monotonic() + _SILENCE_S
+        while link.waiting_since:
+            if clock.monotonic() > patience_ends or not link.is_open:
+                raise LinkLost("the server is silent")
+            await asyncio.sleep(_HEAR_S)
 
     async def _epoch_of(self, link: Link, run_id: bytes) -> int | None:
         """The number of the epoch that rules on this server; None: it has to be built first."""
@@ -190,7 +202,8 @@ class Tie:
 
     async def _stay_up(self, link: Link) -> None:
         """Until another epoch rules. Raises LinkLost."""
-        asyncio.get_running_loop().call_later(self._timeout_s / 2, self._watch, link)
+        self._watcher += 1
+        asyncio.get_running_loop().call_later(self._timeout_s / 2, self._watch, link, self._watcher)
         while not self._changed.is_set():
             await self._turn()
             try:
@@ -200,21 +213,24 @@ class Tie:
         if not link.is_open:
             raise LinkLost("the connection was lost")
 
-    def _watch(self, link: Link) -> None:
+    def _watch(self, link: Link, watcher: int) -> None:
         """Give up on a server that is silent; one more turn for what waits to be read."""
-        if link is not self._link or not self.is_up:
+        if watcher != self._watcher or not self.is_up:
             return
         loop = asyncio.get_running_loop()
         if self._is_silent(link):
-            loop.call_later(0, self._judge, link, link.waiting_since)
+            loop.call_later(0, self._judge, link, link.waiting_since, watcher)
             return
-        loop.call_later(self._timeout_s / 2, self._watch, link)
+        loop.call_later(self._timeout_s / 2, self._watch, link, watcher)
 
-    def _judge(self, link: Link, waiting_since: float) -> None:
+    def _judge(self, link: Link, waiting_since: float, watcher: int) -> None:
         if link.waiting_since == waiting_since and link is self._link:
-            self._lose()
+            logger.info("Redis is silent: going on without it until it answers")
+            self._bring_down()
+            self._changed.set()
+            link.give_up_waiting()
         else:
-            self._watch(link)
+            self._watch(link, watcher)
 
     def _is_silent(self, link: Link) -> bool:
         since = link.waiting_since
