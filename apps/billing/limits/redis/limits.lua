@@ -15,7 +15,7 @@
 --
 -- Amounts of money are decimal strings: numbers here are doubles and exact to 2^53 only.
 
-local call, floor = redis.call, math.floor
+local call, floor, format = redis.call, math.floor, string.format
 local request = cmsgpack.unpack(ARGV[1])
 local epoch, now, owner, lease_us = request[1], request[2], request[3], request[4]
 local root = KEYS[1]
@@ -32,7 +32,14 @@ local is_awaiting = rules[2] == '1'
 
 local SUBSLOTS, BILLION = 60, 1000000000
 local NEVER = -1
+local SHORT = 15 -- digits of an amount that doubles add up exactly, with a few others
 local entries = base .. 'r:' .. owner
+local is_owner = false
+local rolled, crowds = {}, {} -- windows and slots that this call has looked at, by key
+local UNITS = { [0] = ':0', ':1' }
+
+-- A whole number as Redis is given it; it would print a double much more slowly itself.
+local function digits_of(number) return format('%d', number) end
 
 local function limbs(text)
   local number = tonumber(text)
@@ -51,11 +58,16 @@ local function limbs(text)
 end
 
 -- Whether the sum of the amounts passes the limit.
-local function passes(limit, ...)
+local function passes(limit, first, second, third, fourth)
+  fourth = fourth or '0'
+  if #limit <= SHORT and #first <= SHORT and #second <= SHORT and #third <= SHORT
+     and #fourth <= SHORT then
+    return first + second + third + fourth > tonumber(limit)
+  end
   local high, low = limbs(limit)
   high, low = -high, -low
-  for i = 1, select('#', ...) do
-    local h, l = limbs((select(i, ...)))
+  for _, amount in ipairs({ first, second, third, fourth }) do
+    local h, l = limbs(amount)
     high, low = high + h, low + l
   end
   high = high + floor(low / BILLION)
@@ -78,16 +90,26 @@ local function sum(key, first, second)
   return text
 end
 
--- A sliding window rolled to now: its key, the newest sub-slot, the total, the oldest sub-slot.
-local function roll(id, unit, width)
-  local key = base .. 'q:' .. id .. ':' .. unit
+-- A sliding window rolled to now: its newest sub-slot and what that counts, its oldest sub-slot,
+-- and the total.
+local function roll(id, unit, width, ceiling)
+  local key = base .. 'q:' .. id .. UNITS[unit]
+  local window = rolled[key]
+  if window and window.width == width then
+    window.ceiling = ceiling
+    return window
+  end
   local slot = floor(now / width)
-  local known = call('HMGET', key, 'w', 't', 'c', 'o')
+  window = { key = key, slot = slot, count = 0, total = 0, oldest = slot, width = width,
+             ceiling = ceiling }
+  rolled[key] = window
+  local known = call('HMGET', key, 'w', 't', 'c', 'o', digits_of(slot))
   if not known[1] then
     call('HSET', key, 'w', width, 't', 0, 'c', slot, 'o', slot)
     call('PEXPIRE', key, floor(width * 130 / 1000) + 1)
-    return key, slot, 0, slot
+    return window
   end
+  local count = tonumber(known[5] or 0)
   local total, newest, oldest = tonumber(known[2]), tonumber(known[3]), tonumber(known[4])
   local old_width = tonumber(known[1])
   if old_width ~= width or newest - slot > 2 * SUBSLOTS then
@@ -104,9 +126,12 @@ local function roll(id, unit, width)
     call('DEL', key)
     call('HSET', key, 'w', width, 't', total, 'c', slot, 'o', last or slot)
     for s, count in pairs(moved) do call('HSET', key, s, count) end
-    newest, oldest = slot, last or slot
+    newest, oldest, count = slot, last or slot, moved[slot] or 0
   end
-  if slot < newest then slot = newest end
+  if slot < newest then
+    slot = newest
+    count = tonumber(call('HGET', key, slot) or 0)
+  end
   local keeps = slot - SUBSLOTS
   if slot > newest or oldest < keeps then
     for s = oldest, math.min(newest, keeps - 1) do
@@ -121,7 +146,8 @@ local function roll(id, unit, width)
     call('HSET', key, 't', total, 'c', slot, 'o', oldest)
     call('PEXPIRE', key, floor(width * 130 / 1000) + 1)
   end
-  return key, slot, total, oldest
+  window.slot, window.count, window.total, window.oldest = slot, count, total, oldest
+  return window
 end
 
 local function wait_us(window, demand, ceiling, width)
@@ -137,10 +163,32 @@ local function wait_us(window, demand, ceiling, width)
   return NEVER
 end
 
-local function slots_of(id)
+-- Change what a sub-slot of a window counts, which is in it.
+local function count_in(window, slot, count, difference)
+  window.total = window.total + difference
+  if slot == window.slot then window.count = count + difference end
+  call('HSET', window.key, digits_of(slot), digits_of(count + difference),
+       't', digits_of(window.total))
+end
+
+-- Leases that have not ended.
+local function crowd_of(id)
   local key = base .. 'c:' .. id
-  call('ZREMRANGEBYSCORE', key, '-inf', now)
-  return key, call('ZCARD', key)
+  local crowd = crowds[key]
+  if not crowd then
+    call('ZREMRANGEBYSCORE', key, '-inf', digits_of(now))
+    crowd = { key = key, count = call('ZCARD', key) }
+    crowds[key] = crowd
+  end
+  return crowd
+end
+
+local function take_slot(crowd, id)
+  crowd.count = crowd.count + call('ZADD', crowd.key, digits_of(now + lease_us), id)
+  if not crowd.is_kept then
+    crowd.is_kept = true
+    call('PEXPIRE', crowd.key, digits_of(floor(lease_us / 500) + 1))
+  end
 end
 
 -- What the tightest window of a unit leaves: limit, left, time until it is as if unused.
@@ -165,12 +213,15 @@ end
 -- The window of a budget that holds the money of now, or nil: the budget is not known here.
 local function purse(budget)
   local key = base .. 'b:' .. budget[1]
-  local known = call('HMGET', key, 'p', 'f')
+  local start = budget[3]
+  local known = call('HMGET', key, 'p', 'f', 's' .. start, 'k' .. start, 'h' .. start)
   if known[1] ~= budget[2] then return nil end
-  local start = math.max(budget[3], tonumber(known[2]))
-  local sums = call('HMGET', key, 's' .. start, 'k' .. start, 'h' .. start)
-  return { key = key, start = start, settled = sums[1] or '0', booked = sums[2] or '0',
-           held = sums[3] or '0' }
+  if tonumber(known[2]) > start then
+    start = tonumber(known[2])
+    known = call('HMGET', key, 'p', 'f', 's' .. start, 'k' .. start, 'h' .. start)
+  end
+  return { key = key, start = start, settled = known[3] or '0', booked = known[4] or '0',
+           held = known[5] or '0' }
 end
 
 local function refusal(quotas, budgets, purses, windows, tokens, nano, room)
@@ -230,17 +281,14 @@ local function reserve(op)
   for i, quota in ipairs(quotas) do
     local unit = quota[2]
     if unit == 2 then
-      local key, count = slots_of(quota[1])
-      windows[i] = { key = key, count = count }
-      if count >= quota[4] then fits = false end
+      windows[i] = crowd_of(quota[1])
+      if windows[i].count >= quota[4] then fits = false end
     else
-      local key, slot, total, oldest = roll(quota[1], unit, quota[3])
-      local window = { key = key, slot = slot, total = total, oldest = oldest, width = quota[3],
-                       ceiling = quota[4] }
+      local window = roll(quota[1], unit, quota[3], quota[4])
       windows[i] = window
       if unit == 0 then by_request[#by_request + 1] = window
       else by_token[#by_token + 1] = window end
-      if total + (unit == 0 and 1 or tokens) > quota[4] then fits = false end
+      if window.total + (unit == 0 and 1 or tokens) > quota[4] then fits = false end
     end
   end
   if not fits then
@@ -251,14 +299,10 @@ local function reserve(op)
   for i, quota in ipairs(quotas) do
     local window, unit = windows[i], quota[2]
     if unit == 2 then
-      call('ZADD', window.key, now + lease_us, id)
-      call('PEXPIRE', window.key, floor(lease_us / 500) + 1)
+      take_slot(window, id)
       leases[#leases + 1] = quota[1]
     else
-      local count = unit == 0 and 1 or tokens
-      window.total = window.total + count
-      call('HINCRBY', window.key, window.slot, count)
-      call('HSET', window.key, 't', window.total)
+      count_in(window, window.slot, window.count, unit == 0 and 1 or tokens)
       booked[#booked + 1] = { quota[1], unit, window.slot, window.width }
     end
   end
@@ -271,7 +315,10 @@ local function reserve(op)
   local answer = headroom(by_request, by_token, 0)
   answer[8] = starts
   call('HSET', entries, id, cmsgpack.pack({ 0, tokens, nano, booked, leases, held, answer }))
-  call('SADD', base .. 'owners', owner)
+  if not is_owner then
+    is_owner = true
+    call('SADD', base .. 'owners', owner)
+  end
   return answer
 end
 
@@ -280,17 +327,31 @@ local function correct(entry, requests, tokens)
   for _, one in ipairs(entry[4]) do
     local difference = one[2] == 0 and requests or tokens
     if difference ~= 0 then
-      local key = base .. 'q:' .. one[1] .. ':' .. one[2]
-      local known = call('HMGET', key, 'w', 'c')
-      if known[1] then
-        local width, slot = tonumber(known[1]), one[3]
-        local newest = math.max(tonumber(known[2]), floor(now / width))
-        if width ~= one[4] then
-          slot = math.min(tonumber(known[2]), floor((slot + 1) * one[4] / width))
+      local key = base .. 'q:' .. one[1] .. UNITS[one[2]]
+      local slot, window = one[3], rolled[key]
+      local count = window and slot == window.slot and window.count
+      if not window then
+        local known = call('HMGET', key, 'w', 'c', 't', 'o', digits_of(slot))
+        if known[1] then
+          window = { key = key, slot = tonumber(known[2]), total = tonumber(known[3]), count = 0,
+                     oldest = tonumber(known[4]), width = tonumber(known[1]) }
+          count = known[5]
+          if slot == window.slot and slot == floor(now / window.width)
+             and window.oldest >= slot - SUBSLOTS and count then
+            window.count = tonumber(count)
+            rolled[key] = window
+          end
         end
-        if slot >= newest - SUBSLOTS and call('HEXISTS', key, slot) == 1 then
-          call('HINCRBY', key, slot, difference)
-          call('HINCRBY', key, 't', difference)
+      end
+      if window then
+        local newest = math.max(window.slot, floor(now / window.width))
+        if window.width ~= one[4] then
+          slot = math.min(window.slot, floor((slot + 1) * one[4] / window.width))
+          count = false
+        end
+        count = count or call('HGET', key, digits_of(slot))
+        if count and slot >= newest - SUBSLOTS then
+          count_in(window, slot, tonumber(count), difference)
         end
       end
     end
@@ -298,7 +359,11 @@ local function correct(entry, requests, tokens)
 end
 
 local function free_slots(entry, id)
-  for _, quota in ipairs(entry[5]) do call('ZREM', base .. 'c:' .. quota, id) end
+  for _, quota in ipairs(entry[5]) do
+    local key = base .. 'c:' .. quota
+    local freed, crowd = call('ZREM', key, id), crowds[key]
+    if crowd then crowd.count = crowd.count - freed end
+  end
 end
 
 local function add(entry, field, amount)
@@ -352,14 +417,11 @@ local function renew(op)
   if not entry then return false end
   local is_whole = true
   for _, quota in ipairs(entry[5]) do
-    local key = base .. 'c:' .. quota
-    local ends = call('ZSCORE', key, id)
+    local ends = call('ZSCORE', base .. 'c:' .. quota, id)
     if ends and tonumber(ends) > now then
-      call('ZADD', key, now + lease_us, id)
-      call('PEXPIRE', key, floor(lease_us / 500) + 1)
+      take_slot(crowd_of(quota), id)
     else
-      call('ZREM', key, id)
-      is_whole = false
+      is_whole = false -- and it is not taken back
     end
   end
   return is_whole
@@ -436,10 +498,7 @@ local function announce(op)
     call('HSET', whose, id, cmsgpack.pack(entry))
   end
   if not is_settled then
-    for _, quota in ipairs(op[8]) do
-      call('ZADD', base .. 'c:' .. quota, now + lease_us, id)
-      call('PEXPIRE', base .. 'c:' .. quota, floor(lease_us / 500) + 1)
-    end
+    for _, quota in ipairs(op[8]) do take_slot(crowd_of(quota), id) end
   end
   return true
 end

@@ -267,7 +267,7 @@ class RedisLimits:
         answer: list[Any] = await self._tie.ask(*operation, plan.budgets_raw)
         if answer[0] == _UNKNOWN:
             try:
-                await self.load(await self._load(answer[1]))
+                await self.load(await self._load([int(one) for one in answer[1]]))
             except LinkLost:
                 raise
             except Exception as error:  # whatever keeps the control plane from telling

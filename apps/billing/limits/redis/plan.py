@@ -42,7 +42,7 @@ class Plan:
             self.quotas.extend((scope.kind, quota) for quota in scope.quotas)
             self.budgets.extend((scope.kind, budget) for budget in scope.budgets)
         asked = [
-            (quota.id, UNITS[quota.unit], width_ns(quota.window_s) // 1000, quota.ceiling)
+            (str(quota.id), UNITS[quota.unit], width_ns(quota.window_s) // 1000, quota.ceiling)
             for _, quota in self.quotas
         ]
         self.quotas_raw = msgspec.Raw(encode(asked))
@@ -60,7 +60,7 @@ class Plan:
         self.opens_ns = max(self.starts) * NS
         self.closes_ns = min(end_s for _, end_s in bounds) * NS
         asked = [
-            (budget.id, budget.period, start_s, str(budget.amount_nano))
+            (str(budget.id), budget.period, start_s, str(budget.amount_nano))
             for (_, budget), start_s in zip(self.budgets, self.starts, strict=True)
         ]
         self.budgets_raw = msgspec.Raw(encode(asked))
