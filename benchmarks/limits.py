@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import Any
 import uvloop
 
 from apps.billing.limits import BudgetLimit, Demand, Limits, LocalLimits, QuotaLimit, ScopeLimits
+from apps.billing.limits.contract import Unit
 from apps.billing.limits.redis.address import parse_address
 from apps.billing.limits.redis.books import LimitsBooks, client_of
 from apps.billing.limits.redis.limits import LoadedBudget, RedisLimits
@@ -52,8 +53,8 @@ def next_id() -> bytes:
     return next(_ids).to_bytes(16, "big")
 
 
-def quotas(base: int, *units: str) -> tuple[QuotaLimit, ...]:
-    return tuple(QuotaLimit(base + i, unit, 60, MANY) for i, unit in enumerate(units))  # type: ignore[arg-type]
+def quotas(base: int, *units: Unit) -> tuple[QuotaLimit, ...]:
+    return tuple(QuotaLimit(base + i, unit, 60, MANY) for i, unit in enumerate(units))
 
 
 def budget(number: int) -> tuple[BudgetLimit, ...]:
@@ -98,13 +99,10 @@ class Server:
         cpu = self.client.info("cpu")
         return float(cpu["used_cpu_user"] + cpu["used_cpu_sys"]) * 1e6
 
-    def spent_us(self) -> float:
-        """Time that it spent in the script since `forget_times`."""
-        return float(self.client.info("commandstats")["cmdstat_evalsha"]["usec"])
-
-    def percentiles_us(self) -> dict[str, float]:
+    def percentiles_us(self) -> Iterable[tuple[str, float]]:
+        """Of the time that calls of the script took."""
         found = self.client.info("latencystats")["latency_percentiles_usec_evalsha"]
-        return {"p50": float(found["p50"]), "p99": float(found["p99"])}
+        return [(name, float(found[name])) for name in ("p50", "p99")]
 
 
 @contextmanager
@@ -139,14 +137,11 @@ def measure_server(server: Server, scopes: tuple[ScopeLimits, ...]) -> dict[str,
                 server.ask(operations)
             done = count * size
             used_us = server.used_us() - used_us
-            figure = {
-                "in_script_us": round(server.spent_us() / done, 1),
+            figures[f"{name}, {size} a call"] = {
                 "server_cpu_us": round(used_us / done, 1),
                 "per_second_one_core": round(1e6 * done / used_us),
+                **{f"in_script_us_{k}": round(v / size, 1) for k, v in server.percentiles_us()},
             }
-            if size == 1:
-                figure |= {f"in_script_us_{k}": v for k, v in server.percentiles_us().items()}
-            figures[f"{name}, {size} a call"] = figure
         server.forget()
     return figures
 
