@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -22,6 +23,7 @@ from apps.billing.budget_windows import Booked
 from apps.billing.limits.redis.books import LimitsBooks, OtherEpoch, RedisError
 from apps.billing.models import Counter, GatewayNode
 from apps.billing.models.shared import ALIVE_FOR
+from apps.usage.follow import IngestStatus, read_status
 from apps.usage.restore import costs_of, one_view
 from apps.usage.segments import has_writer, journal_id, list_segments, owner_of, stored_owner
 from apps.usage.unbooked import unbooked
@@ -94,7 +96,7 @@ class LimitsKeeper:
 
     def _look(self, books: LimitsBooks) -> None:
         if self._is_due("beat", _BEAT_S):
-            beat(self._journal)
+            beat(self._journal, read_status(self._directory))
         epoch = books.look()
         if epoch is None or not epoch.is_current:
             self._build(books)
@@ -236,11 +238,16 @@ def read_limits_status(directory: Path) -> LimitsStatus | None:
         return None
 
 
-def beat(journal: str) -> None:
+def beat(journal: str, ingest: IngestStatus | None = None) -> None:
     """This node lives: when Redis is built anew it is waited for. Raises django.db.Error."""
-    GatewayNode.objects.update_or_create(
-        pk=journal, defaults={"host": socket.gethostname(), "last_seen_at": clock.now()}
-    )
+    said = {"host": socket.gethostname(), "last_seen_at": clock.now()}
+    if ingest is not None:
+        said |= {
+            "ingest_seen_at": datetime.fromtimestamp(ingest.at_s, UTC),
+            "unshipped_bytes": ingest.unshipped_bytes,
+            "ingest_failures": ingest.failures,
+        }
+    GatewayNode.objects.update_or_create(pk=journal, defaults=said)
 
 
 def build_epoch(books: LimitsBooks, journal: str) -> bool:

@@ -98,6 +98,9 @@ USE_I18N = True
 FORMAT_MODULE_PATH = "chatvault.formats"
 USE_TZ = True
 
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
 STATIC_URL = "/static/"
 STATIC_ROOT = CHATVAULT.core.static_root
 STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]

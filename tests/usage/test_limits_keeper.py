@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -14,6 +15,8 @@ from apps.billing.limits import BudgetLimit
 from apps.billing.limits.redis.address import parse_address
 from apps.billing.limits.redis.books import Held, LimitsBooks, RedisError, client_of
 from apps.billing.models import Budget, GatewayNode
+from apps.usage.follow import IngestStatus
+from apps.usage.journal_health import journal_health
 from apps.usage.limits_keeper import LimitsKeeper, beat, read_limits_status
 from apps.usage.records import encode_frame
 from apps.usage.segments import journal_id, new_owner, stored_owner
@@ -332,3 +335,18 @@ def test_a_node_that_is_declared_lost_frees_what_it_held(kept, admin_client):
     assert kept.sums().held_nano == 20
     assert set(GatewayNode.objects.values_list("pk", flat=True)) >= {"living"}
     assert not GatewayNode.objects.filter(pk="lost").exists()
+
+
+def test_the_health_of_journals_is_that_of_all_nodes(kept, journal):
+    """Also where the admin runs apart from every ingest."""
+    elsewhere = Path("elsewhere")
+    assert "has not run here yet" in journal_health(elsewhere).problem
+    kept.world.ingest()
+    kept.look()
+    assert journal_health(elsewhere).is_well
+    beat("other", IngestStatus(clock.wall_s(), 2**26, 5, 0))
+    assert "behind" in journal_health(elsewhere).problem
+    beat("other", IngestStatus(clock.wall_s(), 0, 5, 3))
+    assert "refused 3 times" in journal_health(elsewhere).problem
+    beat("other", IngestStatus(clock.wall_s() - 90, 0, 5, 0))
+    assert "silent for 9" in journal_health(elsewhere).problem

@@ -17,6 +17,9 @@ class Migration(migrations.Migration):
                 ('host', models.CharField(max_length=255)),
                 ('first_seen_at', models.DateTimeField(auto_now_add=True)),
                 ('last_seen_at', models.DateTimeField(db_index=True)),
+                ('ingest_seen_at', models.DateTimeField(help_text='When its ingest worked last.', null=True)),
+                ('unshipped_bytes', models.PositiveBigIntegerField(default=0, help_text='Written to its journals and not in the database yet.')),
+                ('ingest_failures', models.PositiveIntegerField(default=0, help_text='Tries that the database refused since ingest last worked.')),
             ],
             options={
                 'verbose_name': 'gateway node',

@@ -16,16 +16,18 @@ from apps.billing import shared_limits
 from apps.billing.limits.redis.books import OtherEpoch, RedisError
 from apps.billing.models import GatewayNode
 from apps.usage.admin.read_only import ReadOnlyAdmin
+from apps.usage.figures import size_text
 from chatvault.lib import clock
 
 _TIMEOUT_S = 0.5
+_MINUTE_S = 60
 
 
 @admin.register(GatewayNode)
 class NodeAdmin(ReadOnlyAdmin):
     """One row a state folder that gateways write journals in."""
 
-    list_display = ("host", "journal_id", "state", "seen", "processes", "held_requests")
+    list_display = ("host", "journal_id", "state", "seen", "waiting", "processes", "held_requests")
     list_display_links = None
     list_filter = ("host",)
     search_fields = ("host", "journal_id")
@@ -55,7 +57,14 @@ class NodeAdmin(ReadOnlyAdmin):
 
     @admin.display(description="last seen", ordering="last_seen_at")
     def seen(self, node: GatewayNode) -> str:
+        seconds = (clock.now() - node.last_seen_at).total_seconds()
+        if seconds < _MINUTE_S:
+            return f"{max(seconds, 0):.0f} s ago"
         return f"{timesince(node.last_seen_at, clock.now())} ago"
+
+    @admin.display(description="waiting for the database", ordering="unshipped_bytes")
+    def waiting(self, node: GatewayNode) -> str:
+        return size_text(node.unshipped_bytes)
 
     @admin.display(description="processes that hold something")
     def processes(self, node: GatewayNode) -> str:
