@@ -80,12 +80,11 @@ class RedisServer:
         with self.client() as client:
             client.flushall()
 
-    def bound_memory(self, more_bytes: int) -> None:
-        """So many bytes more than it uses now, and then it refuses writes; 0: no bound."""
+    def be_full(self, *, on: bool) -> None:
+        """It has more in memory than it may have, and so refuses writes."""
         with self.client() as client:
-            used = int(client.info("memory")["used_memory"])
-            client.config_set("maxmemory", str(used + more_bytes if more_bytes else 0))
             client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", "100kb" if on else "0")
 
     def pause(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)

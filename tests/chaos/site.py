@@ -19,6 +19,7 @@ from uuid import UUID
 import psycopg
 
 from benchmarks.processes import tree
+from tests.chaos.native import Disk
 from tests.chaos.servers import Kind, RedisServer, free_port
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.upstream import Seen
@@ -41,6 +42,8 @@ class Spec:
     redis: Kind = "redis"
     postgres_behind_proxy: bool = False
     redis_behind_proxy: bool = False
+    own_disk: bool = False
+    """Its journals are on a disk that can be full and forgets what was not forced to it."""
     more: tuple[tuple[str, str], ...] = field(default=())
     """Settings of the nodes, as pairs."""
 
@@ -122,6 +125,7 @@ class Site:
         self._keys: dict[str, str] = {}
         self._settings: dict[str, str] = {}
         self._control: subprocess.Popen[str] | None = None
+        self.disk: Disk | None = None
         self._ends = ExitStack()
 
     def start(self) -> "Site":
@@ -136,10 +140,13 @@ class Site:
             self.postgres_proxy = self._proxy(self.postgres.port)
         if self.spec.redis_behind_proxy:
             self.redis_proxy = self._proxy(self.redis.port)
+        if self.spec.own_disk:
+            self.disk = Disk(self.folder)
         self._settings = self._made_settings()
         for number in range(self.spec.nodes):
             words = () if number == 0 else ("--only", "gateway,ingest")
-            node = Node(self.folder / f"home{number}", words, self._settings)
+            disk = self.disk.settings() if self.disk else {}
+            node = Node(self.folder / f"home{number}", words, {**self._settings, **disk})
             self.nodes.append(node)
             self._ends.callback(node.kill_everything)
             node.start()

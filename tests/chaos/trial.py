@@ -9,7 +9,7 @@ from types import TracebackType
 from tests.chaos import world
 from tests.chaos.crowd import Call, Crowd, Names, p99_ms, refusals
 from tests.chaos.site import Site
-from tests.proofs.books import compare
+from tests.proofs.books import Wrong, compare
 from tests.proofs.figures import Figures
 from tests.proofs.stage import wait_until
 from tests.proofs.wire import Answer, Wire
@@ -34,8 +34,7 @@ class Trial:
         self.crowd = Crowd(
             site, self.names, clients=clients, pause_s=pause_s, seed=seed, aliases=aliases
         )
-        self.policy_codes: frozenset[str] = frozenset()
-        """Codes that budgeted clients may be refused with during the fault."""
+        self.wrong = Wrong([], [])
         self._calm: list[tuple[float, float]] = []
         self._fault = (0.0, 0.0)
         self._damaged = self._damages()
@@ -92,7 +91,7 @@ class Trial:
         site, figures, names = self.site, self.figures, self.names
         calls = self.crowd.log
         figures.at_most(healed_s=(round(wait_until(site.is_healed, 90), 2), HEALED_S))
-        compare(site, calls, figures, among=names.all())
+        self.wrong = compare(site, calls, figures, among=names.all())
         figures.require(hung=(sum(call.is_hung for call in calls), 0))
         if self._fault[1]:
             figures.note(p99_added_ms=self.added_ms())

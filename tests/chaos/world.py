@@ -10,16 +10,24 @@ TALK = "stream:24@15ms"
 """24 tokens, 15 ms each: long enough to be cut off."""
 BRIEF = "stream:6"
 CENT = "stream:1"
+SLOW_CENT = "stream:1@1500ms"
 SHAKY = "fault:500"
 """Always an error of the provider: what goes to `twice` needs a second attempt."""
 CENT_NANO = 1_000_000
 """What a request to `cent` costs, at most and always."""
 RICH_NANO = 1_000_000_000_000
-TARGETS = {"talk": [TALK], "brief": [BRIEF], "cent": [CENT], "twice": [SHAKY, BRIEF]}
+TARGETS = {
+    "talk": [TALK],
+    "brief": [BRIEF],
+    "cent": [CENT],
+    "slow-cent": [SLOW_CENT],
+    "twice": [SHAKY, BRIEF],
+}
 PRICES = [
     {"model": TALK, "input": "3", "output": "15"},
     {"model": BRIEF, "input": "3", "output": "15"},
     {"model": SHAKY, "input": "3", "output": "15"},
+    {"model": SLOW_CENT, "input": "0", "output": "0", "per_request": "0.001"},
     {"model": CENT, "input": "0", "output": "0", "per_request": "0.001"},
 ]
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tests.fakes.upstream import Seen
 from tests.fakes.upstream.answers import prompt_tokens
@@ -32,9 +33,16 @@ class Row:
     client: str
 
 
+class Wrong(NamedTuple):
+    """Acknowledged requests without a row, and those whose row says something else."""
+
+    lost: list[Sent]
+    misstated: list[tuple[Sent, Row]]
+
+
 def compare(
     stage: Stage, log: Sequence[Sent], figures: Figures, among: Container[str] | None = None
-) -> None:
+) -> Wrong:
     """Adds what is lost, double, misstated or falsely presented as finished. `among`: only rows
     of these clients count, on a stage that others had before."""
     rows = {str(row[0]): Row(*row[1:]) for row in stage.query(_ROWS)}
@@ -43,31 +51,34 @@ def compare(
     charges = {str(row[0]): row[1:] for row in stage.query(_CHARGES)}
     seen = _by_nonce(stage.provider.seen())
     acknowledged = [sent for sent in log if sent.answer.is_acknowledged]
-    lost = dup = misstated = 0
+    lost, misstated = [], []
+    dup = 0
     for sent in acknowledged:
         row = rows.get(sent.answer.request_id)
         entries, nano = charges.get(sent.answer.request_id, (0, 0))
         if row is None or not entries:
-            lost += 1
+            lost.append(sent)
             continue
         dup += entries > 1
         said = seen[sent.nonce][-1]
         expected = (prompt_tokens(said.json), said.tokens)
         is_right = (row.input_tokens, row.output_tokens) == expected and row.outcome == "ok"
-        misstated += not is_right or nano != row.charged_nano
+        if not is_right or nano != row.charged_nano:
+            misstated.append((sent, row))
     ids = Counter(sent.answer.request_id for sent in acknowledged)
     outcomes = Counter(row.outcome for row in rows.values())
     figures.note(
         requests=len(log), acked=len(acknowledged), rows=len(rows), outcomes=dict(outcomes)
     )
     figures.require(
-        lost=(lost, 0),
+        lost=(len(lost), 0),
         dup=(dup + sum(count - 1 for count in ids.values()), 0),
-        misstated=(misstated, 0),
+        misstated=(len(misstated), 0),
         forgotten=(_forgotten(log, seen, rows), 0),
         false_success=(sum(_is_false_success(sent, seen) for sent in log), 0),
         unbounded=(sum(_is_unbounded(row) for row in rows.values()), 0),
     )
+    return Wrong(lost, misstated)
 
 
 def _by_nonce(entries: Sequence[Seen]) -> dict[str, list[Seen]]:

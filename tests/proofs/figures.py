@@ -24,6 +24,12 @@ class Figures:
             self.values[name] = found
             self.must[name] = wanted
 
+    def excuse(self, *names: str) -> None:
+        """These only inform."""
+        for name in names:
+            self.must.pop(name, None)
+            self.most.pop(name, None)
+
     def at_most(self, **values: tuple[float, float]) -> None:
         for name, (found, bound) in values.items():
             self.values[name] = found

@@ -14,7 +14,7 @@ from tests.proofs.figures import Figures
 from tests.proofs.stage import wait_until
 
 
-def _kill(pid: int) -> float:
+def kill(pid: int) -> float:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     return time.monotonic()
@@ -26,7 +26,7 @@ def _kill_gateways(trial: Trial, kills: int, chance: random.Random, life_s: floa
     for _ in range(kills):
         time.sleep(chance.uniform(0, 2 * life_s))
         node, pid = chance.choice(_alive(site))
-        killed_at = _kill(pid)
+        killed_at = kill(pid)
         dead.append((node, pid, killed_at))
         recoveries.append(trial.answers_again(killed_at))
     resolved = [_resolved_s(*each) for each in dead[-8:]]
@@ -70,7 +70,7 @@ def kill_ingest(site: Site, figures: Figures, chance: random.Random) -> None:
         for _ in range(5):
             time.sleep(chance.uniform(0.3, 2))
             pid = site.node.running().child("ingest")
-            killed_at = _kill(pid)
+            killed_at = kill(pid)
             wait_until(lambda old=pid: site.node.running().child("ingest") not in (0, old))
         figures.note(killed=5, recover_s=round(trial.answers_again(killed_at), 3))
 
