@@ -69,6 +69,7 @@ class Journal:
         self._segment: Segment | None = None
         self._spare: Segment | None = None
         self._retired: list[Segment] = []
+        self._owed: list[bytes] = []  # settlements that could not be written yet
         self._waiters: list[asyncio.Future[None]] = []
         self._headroom = 0  # bytes that new requests may still take
         self._is_full = False
@@ -117,7 +118,8 @@ class Journal:
         """Hand the records to the kernel, all in one write.
 
         Raises JournalUnavailable, having written none of them: when an Intent is among them
-        and the cap is reached or the disk is filling up, or when the write fails.
+        and the cap is reached or the disk is filling up, or when the write fails. A Settle is then
+        written as soon as that can be done: the provider has been called.
         """
         if len(records) == 1:
             data = encode_frame(records[0])
@@ -126,17 +128,12 @@ class Journal:
         with self._lock:
             if self._is_full or self._headroom <= 0:
                 self._refuse_new(records)
-            segment = self._segment
-            if segment is None:
-                raise JournalUnavailable
-            if segment.size + len(data) > self._segment_bytes or segment.is_broken:
-                segment = self._rotate(segment)
-            if not _written(segment, data):
-                segment = self._rotate(segment)
-                if not _written(segment, data):
-                    self._is_full = True
-                    raise JournalUnavailable
-            self._headroom -= len(data)
+            try:
+                self._write(data)
+            except JournalUnavailable:
+                if type(records[-1]) is Settle:
+                    self._owed.append(data)
+                raise
 
     async def durable(self) -> None:
         """With `disk`: returns when all that was appended before is forced to disk.
@@ -161,6 +158,20 @@ class Journal:
     def headroom_bytes(self) -> int:
         """What new requests may still take, before they are refused."""
         return max(self._headroom, 0)
+
+    def _write(self, data: bytes) -> None:
+        """All or nothing, under the lock. Raises JournalUnavailable."""
+        segment = self._segment
+        if segment is None:
+            raise JournalUnavailable
+        if segment.size + len(data) > self._segment_bytes or segment.is_broken:
+            segment = self._rotate(segment)
+        if not _written(segment, data):
+            segment = self._rotate(segment)
+            if not _written(segment, data):
+                self._is_full = True
+                raise JournalUnavailable
+        self._headroom -= len(data)
 
     def _refuse_new(self, records: tuple[Record, ...]) -> None:
         if any(type(record) is Intent for record in records):
@@ -212,6 +223,7 @@ class Journal:
             self._sync()
             if self._spare is None and not self._is_full:
                 house_at = 0.0
+        self._try_again()
         self._sync()
 
     def _sync(self) -> None:
@@ -249,21 +261,33 @@ class Journal:
         with self._lock:
             self._headroom = allowed - (before - self._headroom)
             needs_spare = self._spare is None
-        if not needs_spare:
-            return
-        try:
-            spare = self._make_segment()
-        except OSError as error:
+        other = None
+        if needs_spare:
+            try:
+                spare = self._make_segment()
+            except OSError as error:
+                with self._lock:
+                    self._told_full(error)
+                return
             with self._lock:
-                self._told_full(error)
-            return
-        with self._lock:
-            self._spare, other = spare, self._spare
-            if self._is_full:
-                log.warning("The journal has room again.")
-            self._is_full = False
+                self._spare, other = spare, self._spare
         if other is not None:
             other.discard()
+        self._try_again()
+
+    def _try_again(self) -> None:
+        """There is a segment to write to. After a failure what is owed comes first; where nothing
+        is, the next request tells whether the disk is well again."""
+        with self._lock:
+            if not self._is_full and not self._owed:
+                return
+            self._is_full = False
+            with contextlib.suppress(JournalUnavailable):
+                while self._owed:
+                    self._write(self._owed[0])
+                    del self._owed[0]
+            if not self._is_full:
+                log.warning("The journal can be written again.")
 
     def _forget(self) -> None:
         """In a forked child: the files and the thread belong to the parent."""

@@ -151,6 +151,40 @@ def test_a_write_that_never_succeeds_is_an_error_and_writes_nothing(tmp_path, jo
     assert everything(tmp_path) == []
 
 
+def test_after_a_while_without_room_the_owed_is_written_and_new_requests_pass(
+    tmp_path, journal, monkeypatch
+):
+    one, two = uuid7_bytes(), uuid7_bytes()
+    journal.append(intent(one), start(one))
+    wait_until(lambda: journal._spare is not None)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", _no_room)
+        with pytest.raises(JournalUnavailable):
+            journal.append(settle(one))
+        with pytest.raises(JournalUnavailable):
+            journal.append(intent(two))
+        assert not journal.is_writable()
+    wait_until(journal.is_writable)
+    journal.append(intent(two))
+    assert everything(tmp_path) == [intent(one), start(one), settle(one), intent(two)]
+
+
+def test_what_is_owed_is_written_at_the_end_at_the_latest(tmp_path, monkeypatch):
+    journal, one = Journal(tmp_path), uuid7_bytes()
+    journal.open()
+    journal.append(intent(one))
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", _no_room)
+        with pytest.raises(JournalUnavailable):
+            journal.append(settle(one))
+    journal.close()
+    assert everything(tmp_path) == [intent(one), settle(one)]
+
+
+def _no_room(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_a_failed_sync_is_not_repeated_on_the_same_file(tmp_path, monkeypatch):
     synced: list[int] = []
 
