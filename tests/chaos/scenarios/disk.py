@@ -16,6 +16,11 @@ from tests.proofs.stage import wait_until
 ON_DISK = Spec(own_disk=True)
 FORCED = Spec(own_disk=True, more=(("CHATVAULT_GATEWAY_USAGE_ACK", "disk"),))
 SMALL = Spec(more=(("CHATVAULT_JOURNAL_SEGMENT_MIB", "1"), ("CHATVAULT_JOURNAL_CAP_MIB", "1")))
+_OF_LIMITS = {
+    "402 budget_exhausted",
+    "429 budget_reserved_in_flight",
+    "503 limits_unavailable",
+}
 WINDOW_MS = 50.0
 SLOW_DISK_MS = 200.0
 """A write to a busy disk takes its time, and what came meanwhile waits for the next."""
@@ -99,7 +104,7 @@ def _refused_clearly(trial: Trial) -> None:
     """Who is not served is told so, and that is all that happens."""
     found = refusals(trial.during())
     told = found.pop("503 journal_unavailable", 0)
-    others = {what: n for what, n in found.items() if what[:3] not in ("402", "429")}
+    others = {what: n for what, n in found.items() if what not in _OF_LIMITS}
     trial.figures.note(refused_by_policy=told)
     trial.figures.require(refused_otherwise=(others, {}), refuses=(told > 0, True))
 

@@ -17,7 +17,11 @@ from tests.proofs.world import body_of, nonce_of
 
 TWO_NODES = Spec(nodes=2, processes=2)
 FITS = 7
-_REASONS = {(402, "budget_exhausted"), (429, "budget_reserved_in_flight")}
+_REASONS = {
+    (402, "budget_exhausted"),
+    (429, "budget_reserved_in_flight"),
+    (503, "limits_unavailable"),  # on a machine so busy that Redis is not heard in time
+}
 
 
 @scenario(

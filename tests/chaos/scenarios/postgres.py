@@ -50,8 +50,9 @@ def _down(site: Site, figures: Figures, seconds: float) -> None:
 
 
 def _refused(trial: Trial) -> dict[str, int]:
-    """Refusals during the fault other than those of a spent budget."""
+    """Refusals during the fault other than those of limits, which do not ask PostgreSQL."""
     found = refusals(trial.during())
+    found.pop("503 limits_unavailable", None)
     return {what: count for what, count in found.items() if what[:3] not in ("402", "429")}
 
 
