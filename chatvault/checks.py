@@ -65,6 +65,21 @@ def gateway_ships_its_journal(**_: Any) -> list[checks.CheckMessage]:
 
 
 @checks.register(TAG)
+def the_queue_has_a_broker(**_: Any) -> list[checks.CheckMessage]:
+    """E013: a Redis Cluster cannot carry Celery's queue."""
+    sections = _sections()
+    if sections.redis.mode != "cluster" or sections.celery.broker_url.get_secret_value():
+        return []
+    return [
+        checks.Error(
+            "A Redis Cluster cannot carry the queue of background jobs.",
+            "Name a broker of its own in CHATVAULT_CELERY_BROKER_URL.",
+            id="chatvault.E013",
+        )
+    ]
+
+
+@checks.register(TAG)
 def debug_is_private(**_: Any) -> list[checks.CheckMessage]:
     """E003: debug pages show settings and code to whoever can reach them."""
     core = _sections().core

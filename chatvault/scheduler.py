@@ -64,7 +64,7 @@ class PostgresClaim:
                 return True
             return self._take()
         except DatabaseError:
-            self._drop()
+            self.release()
             return False
 
     def _take(self) -> bool:
@@ -73,10 +73,11 @@ class PostgresClaim:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK_KEY])
             if cursor.fetchone()[0]:
                 return True
-        self._drop()
+        self.release()
         return False
 
-    def _drop(self) -> None:
+    def release(self) -> None:
+        """Let others have it."""
         connection, self._connection = self._connection, None
         if connection is not None:
             try:

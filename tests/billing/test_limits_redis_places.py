@@ -99,24 +99,27 @@ async def test_the_rights_in_the_acl_file_suffice_and_are_few(servers, tmp_path)
             ):
                 with pytest.raises(redis.exceptions.NoPermissionError):
                     client.execute_command(*words_of)
-        _queue_works(f"redis://chatvault-queue:for-tests-too@127.0.0.1:{server.port}/0")
+        _queue_works(url)
+        queue = f"redis://chatvault-queue:for-tests-too@127.0.0.1:{server.port}/0"
+        _queue_works(queue)
+        with redis.from_url(queue) as client, pytest.raises(redis.exceptions.NoPermissionError):
+            client.hgetall("chatvault:{limits}:epoch")
     finally:
         server.kill()
 
 
 def _queue_works(url: str) -> None:
-    """What Celery asks of its broker."""
+    """What Celery asks of its broker, with our prefix."""
     from kombu import Connection
 
-    with Connection(url) as connection:
+    options = {"global_keyprefix": "chatvault:celery:"}
+    with Connection(url, transport_options=options) as connection:
         queue = connection.SimpleQueue("celery")
         queue.put({"task": "one"})
         message = queue.get(timeout=5)
         assert message.payload == {"task": "one"}
         message.ack()
         queue.close()
-    with redis.from_url(url) as client, pytest.raises(redis.exceptions.NoPermissionError):
-        client.hgetall("chatvault:{limits}:epoch")
 
 
 async def test_a_server_behind_tls_is_verified(servers, tmp_path):

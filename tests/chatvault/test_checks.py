@@ -10,6 +10,7 @@ from pytest_django import Settings
 from chatvault import checks
 from chatvault.settings.core import CoreSettings
 from chatvault.settings.gateway import GatewaySettings
+from chatvault.settings.redis import RedisSettings
 from chatvault.settings.serving import ServingSettings
 from chatvault.settings.vault import VaultSettings
 
@@ -24,6 +25,7 @@ def _with(wrapper: Settings, **sections: Any) -> None:
         ("secrets_are_fit", {"vault": {"pepper": "short"}}, "chatvault.E001"),
         ("secrets_are_fit", {"vault": {"pepper": "", "keys": ""}}, "chatvault.W003"),
         ("many_gateways_share_redis", {"gateway": {"processes": 2}}, "chatvault.E002"),
+        ("the_queue_has_a_broker", {"redis": {"mode": "cluster"}}, "chatvault.E013"),
         ("gateway_ships_its_journal", {"serving": {"roles": ("gateway", "web")}}, "chatvault.E010"),
         ("debug_is_private", {"core": {"debug": True, "host": "0.0.0.0"}}, "chatvault.E003"),
         ("hosts_are_named", {"core": {"allowed_hosts": ("*",)}}, "chatvault.W002"),
@@ -34,6 +36,7 @@ def test_finds(settings: Settings, check: str, sections: dict[str, Any], expecte
         "core": CoreSettings,
         "vault": VaultSettings,
         "gateway": GatewaySettings,
+        "redis": RedisSettings,
         "serving": ServingSettings,
     }
     _with(settings, **{name: kinds[name](**values) for name, values in sections.items()})
