@@ -56,6 +56,7 @@ bench: install-dev ## Measure beside other gateways; writes docs/benchmarks.md
 
 .PHONY: proofs
 proofs: install-dev ## Kill, crowd and clone real ChatVaults: do the promises hold? (minutes)
+	@scripts/package.sh /usr/sbin/rabbitmq-server rabbitmq-server "the proofs of the queue"
 	@exec $(PYTHON_BIN) -m tests.proofs $(PROOFS)
 
 .PHONY: deploy-check

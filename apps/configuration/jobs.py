@@ -134,9 +134,12 @@ def _refuse_repetition(waiting: int) -> None:
     row = JobRun.objects.filter(pk=waiting).first()
     if row is None or row.state == JobRun.State.QUEUED:
         return
-    # a broker hands the message of a dead worker out again: then it is done anew
-    if row.state != JobRun.State.RUNNING or not mark_if_lost(row):
-        raise NothingToDo(f"its run {waiting} is {row.get_state_display().lower()}")
+    if row.state in (JobRun.State.RUNNING, JobRun.State.LOST):
+        # a broker hands the message of a dead worker out again: then it is done anew
+        running = JobRun.objects.of(row.name, row.key).filter(state=JobRun.State.RUNNING).first()
+        if running is not None and mark_if_lost(running):
+            return
+    raise NothingToDo(f"its run {waiting} is {row.get_state_display().lower()}")
 
 
 def _begin(name: str, task: str, arguments: dict[str, Any], **declared: Any) -> JobRun:

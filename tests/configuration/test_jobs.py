@@ -132,6 +132,13 @@ def test_the_message_of_a_dead_worker_starts_the_job_again():
     ]
 
 
+def test_it_does_so_again_when_the_second_one_dies_too():
+    first = running(state="lost")
+    running(worker=dead(), attempt=2)
+    with jobs.run("sums", task="t.sums", waiting=first.pk) as job:
+        assert job.row.attempt == 3
+
+
 def test_runs_of_dead_workers_are_found_and_started_again(sent, django_capture_on_commit_callbacks):
     gone = running(worker=dead(), correlation_id="request-7")
     silent = running(name="silent", heartbeat_at=clock.now() - timedelta(seconds=61))

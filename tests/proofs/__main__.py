@@ -15,6 +15,7 @@ from tests.proofs.crew import Crew
 from tests.proofs.figures import Figures
 from tests.proofs.stage import Stage
 from tests.run import rolling
+from tests.servers.rabbit import RabbitServer
 from tests.servers.valkey import ValkeyServer
 
 Proof = Callable[[Path], Figures]
@@ -60,6 +61,12 @@ def _kill_workers(folder: Path) -> Figures:
         return background.kill_workers(crew)
 
 
+def _poison(folder: Path) -> Figures:
+    rabbit = RabbitServer(folder)
+    with rabbit.running(), Crew(folder, CHATVAULT_CELERY_BROKER_URL=rabbit.url) as crew:
+        return background.poison(crew)
+
+
 def _repeat_messages(folder: Path) -> Figures:
     with ValkeyServer(folder).running() as server, Crew(folder, REDIS_URL=server.url) as crew:
         return background.repeat_messages(crew)
@@ -76,6 +83,7 @@ PROOFS: dict[str, Proof] = {
     "kill_everything": _kill_everything,
     "exactly_seven": _exactly_seven,
     "kill_workers": _kill_workers,
+    "poison": _poison,
     "repeat_messages": _repeat_messages,
     "lose_messages": _lose_messages,
     "peers": peers.prove,

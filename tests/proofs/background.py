@@ -35,7 +35,8 @@ def kill_workers(crew: Crew, *, kills: int = 20, rows: int = 120) -> Figures:
             crew.ask("spoil", 3)
             spoilt = set(crew.ask("wrong_hours"))
             crew.ask("enqueue", "roll-up-recent-hours")
-        killed += crew.worker(place).wait() == -9
+        dying = crew.worker(place, CHATVAULT_CELERY_POOL="threads")  # it is the worker that dies
+        killed += dying.wait() == -9
         never_wrong += len(set(crew.ask("wrong_hours")) - spoilt)
         if number % _IN_A_ROW == _IN_A_ROW - 1 or number == kills - 1:
             worker = crew.worker()
@@ -51,6 +52,25 @@ def kill_workers(crew: Crew, *, kills: int = 20, rows: int = 120) -> Figures:
         hours_still_wrong_after_the_next_run=(still_wrong, 0),
         differences=(crew.ask("differences"), 0),
     )
+    return figures.show()
+
+
+def poison(crew: Crew) -> Figures:
+    """A job that kills the process it runs in, every time: it is given up, and the worker lives."""
+    figures = Figures("poison")
+    crew.ask("seed", 2, 5)
+    worker = crew.worker("job-step:3", CHATVAULT_CELERY_POOL="prefork")
+    crew.ask("enqueue", "roll-up-recent-hours")
+    crew.wait_for_state("roll-up-recent-hours", "failed")
+    states = [run[0] for run in crew.ask("runs", "roll-up-recent-hours")]
+    crew.ask("enqueue", "apply-retention")
+    crew.wait_for_state("apply-retention")
+    figures.require(
+        lost=(states.count("lost"), 5),
+        given_up=(states.count("failed"), 1),
+        worker_lives=(worker.is_running, True),
+    )
+    worker.kill()
     return figures.show()
 
 

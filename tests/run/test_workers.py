@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.proofs import background
-from tests.proofs.crew import Crew, prepare
+from tests.proofs.crew import Crew, Hand, prepare
 from tests.servers.rabbit import RabbitServer, rabbit_server
 from tests.servers.valkey import ValkeyServer
 
@@ -27,7 +27,7 @@ def test_a_killed_worker_leaves_no_wrong_sums(tmp_path: Path, prepared: Path) ->
         background.kill_workers(crew, kills=1, rows=20).check()
 
 
-def survives_its_broker(crew: Crew, server: ValkeyServer | RabbitServer) -> None:
+def survives_its_broker(crew: Crew, server: ValkeyServer | RabbitServer) -> Hand:
     """One worker works before and after its broker was killed; what vanished comes again."""
     crew.ask("seed", 3, 5)
     worker = crew.worker()
@@ -44,13 +44,24 @@ def survives_its_broker(crew: Crew, server: ValkeyServer | RabbitServer) -> None
     crew.wait_until_idle()
     assert crew.ask("counts") == {"done": 3}
     assert worker.is_running
+    return worker
+
+
+def stops_after_its_job(crew: Crew, worker: Hand) -> None:
+    """Asked to stop in the middle of a job it ends that first."""
+    crew.ask("forget")  # then sums are recomputed for a week
+    crew.ask("enqueue", "roll-up-recent-hours")
+    crew.wait_for_state("roll-up-recent-hours", "running")
+    assert worker.stop() == 0
+    assert [run[0] for run in crew.ask("runs", "roll-up-recent-hours")] == ["done"]
 
 
 def test_a_worker_outlives_its_redis(
     tmp_path: Path, prepared: Path, valkey_server: ValkeyServer, valkey_url: str
 ) -> None:
     with Crew(tmp_path, prepared, REDIS_URL=valkey_url) as crew:
-        survives_its_broker(crew, valkey_server)
+        worker = survives_its_broker(crew, valkey_server)
+        stops_after_its_job(crew, worker)
 
 
 def test_a_worker_outlives_its_rabbit(

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -67,6 +68,14 @@ class RabbitServer:
             self._names.kill()
             self._names.wait(10)
             self._names = None
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Started, and ended with the block."""
+        try:
+            yield self.start()
+        finally:
+            self.stop()
 
     def _start_names(self) -> None:
         epmd = shutil.which("epmd")
@@ -139,9 +148,7 @@ def _is_open(port: int) -> bool:
 @pytest.fixture(scope="session")
 def rabbit_server() -> Iterator[RabbitServer]:
     """Started at first use, one for each test process."""
-    with tempfile.TemporaryDirectory(prefix="cv-rabbit-") as folder:
-        server = RabbitServer(Path(folder))
-        try:
-            yield server.start()
-        finally:
-            server.stop()
+    folder = Path(tempfile.mkdtemp(prefix="cv-rabbit-"))
+    with RabbitServer(folder).running() as server:
+        yield server
+    shutil.rmtree(folder)
