@@ -18,6 +18,7 @@ from apps.billing.budget_use import BudgetUse, uses_of
 from apps.billing.models import Budget
 from apps.configuration import job_figures
 from apps.configuration.models import Revision
+from apps.providers import probe_figures
 from apps.providers.models import Alias, Deployment, Provider
 from apps.usage import storage_figures
 from apps.usage.models import OpenIntent
@@ -82,8 +83,8 @@ BUDGETS: Final = Family(
 
 FAMILIES: Final = (
     REVISION, REVISION_AT, OBJECTS, SESSIONS, INTENTS, OLDEST_INTENT, BUDGET_USED, BUDGET_AMOUNT,
-    BUDGET_SPENT, BUDGETS, *job_figures.FAMILIES, *storage_figures.FAMILIES,
-    *DatabaseReader.FAMILIES,
+    BUDGET_SPENT, BUDGETS, *job_figures.FAMILIES, *probe_figures.FAMILIES,
+    *storage_figures.FAMILIES, *DatabaseReader.FAMILIES,
 )  # fmt: skip
 
 
@@ -99,6 +100,7 @@ def read_all() -> Figures:
     yield from _intents()
     yield from _budgets(clock.now())
     yield from job_figures.read_jobs()
+    yield from probe_figures.read_probes()
     yield from storage_figures.read_storage()
 
 

@@ -1,7 +1,7 @@
 """Providers and deployments: who answers, how fast, and who fails."""
 
 from scripts.monitoring.panels import Dashboard, Panel, Query, Row
-from scripts.monitoring.words import average, gauge, quantile, rate
+from scripts.monitoring.words import average, everywhere, gauge, quantile, rate
 
 _FAILED = 'code!="ok"'
 
@@ -28,6 +28,24 @@ HEALTH = Row(
             "short",
             (Query(gauge("chatvault_breaker_open", by="deployment", of="max"), "{{deployment}}"),),
             most=1,
+        ),
+        Panel(
+            "Probes answered",
+            "1 when a deployment answered the last regular look at it.",
+            "short",
+            (Query(everywhere("chatvault_probe_success", by="deployment"), "{{deployment}}"),),
+            most=1,
+        ),
+        Panel(
+            "Time of probes",
+            "How long the last regular look took.",
+            "s",
+            (
+                Query(
+                    everywhere("chatvault_probe_duration_seconds", by="deployment"),
+                    "{{deployment}}",
+                ),
+            ),
         ),
         Panel(
             "Failed calls by code",

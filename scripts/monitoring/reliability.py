@@ -1,7 +1,7 @@
 """Reliability: the journal, ingest, Redis, the database and background jobs."""
 
 from scripts.monitoring.panels import Dashboard, Panel, Query, Row
-from scripts.monitoring.words import everywhere, gauge, quantile, rate
+from scripts.monitoring.words import everywhere, gauge, grown, quantile, rate
 
 JOURNAL = Row(
     "Journal and ingest, by node",
@@ -134,6 +134,38 @@ REDIS = Row(
                 Query(rate("chatvault_redis_round_trips_total"), "round trips"),
             ),
             width=12,
+        ),
+        Panel(
+            "Held for requests",
+            "Requests of all nodes that Redis holds money for: in flight, or not booked yet.",
+            "short",
+            (Query(everywhere("chatvault_limits_entries"), "requests"),),
+            width=8,
+        ),
+        Panel(
+            "Limits kept",
+            "1 when the limits in Redis are current, as the keeper of the node sees them.",
+            "short",
+            (
+                Query(
+                    gauge("chatvault_limits_keeper_well", by="instance", of="min"),
+                    "{{instance}}",
+                ),
+            ),
+            width=8,
+            most=1,
+        ),
+        Panel(
+            "Set right",
+            "Sums in Redis that were corrected from the ledger, entries that were dropped, and how "
+            "often all was built anew.",
+            "short",
+            (
+                Query(grown("chatvault_limits_corrected_total", "1h"), "sums, last hour"),
+                Query(grown("chatvault_limits_tidied_total", "1h"), "entries, last hour"),
+                Query(grown("chatvault_limits_rebuilt_total", "1h"), "rebuilds, last hour"),
+            ),
+            width=8,
         ),
         Panel(
             "Without Redis",

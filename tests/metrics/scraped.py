@@ -74,6 +74,7 @@ def set_up(home: Path, more: dict[str, str]) -> None:
     work = (
         "import chatvault.celery; from django.core.management import call_command\n"
         "call_command('config', 'apply', '-')\n"
+        "from apps.providers.tasks import probe_deployments; probe_deployments.delay()\n"
         "from apps.usage.tasks import verify_ledger; verify_ledger.delay()"
     )
     done = subprocess.run(

@@ -8,6 +8,7 @@ import pytest
 from django.db import OperationalError
 
 from apps.configuration.models import JobRun
+from apps.providers.models import Probe
 from apps.usage import control_figures, partitions
 from apps.usage.reading_figures import MAX_AGE_S, DatabaseReader
 from chatvault.lib import clock
@@ -72,6 +73,20 @@ def test_what_it_tells_of_jobs_and_of_the_ledger():
     assert told['chatvault_job_runs{state="queued"}'] == 1
     assert told['chatvault_job_runs{state="running"}'] == 1
     assert told["chatvault_job_oldest_queued_age_seconds"] < 60
+
+
+@pytest.mark.django_db
+def test_what_it_tells_of_probes():
+    world = make_world()
+    now = clock.now()
+    old = {"deployment": world.deployment, "kind": "listed", "at": now - timedelta(hours=1)}
+    Probe.objects.create(**old, is_ok=True, latency_ms=10)
+    Probe.objects.create(**old | {"at": now}, is_ok=False, latency_ms=250)
+    told = _told()
+    labels = f'deployment="{world.deployment.name}",provider="{world.provider.name}"'
+    assert told[f"chatvault_probe_success{{{labels}}}"] == 0
+    assert told[f"chatvault_probe_duration_seconds{{{labels}}}"] == 0.25
+    assert told[f"chatvault_probe_timestamp_seconds{{{labels}}}"] == pytest.approx(now.timestamp())
 
 
 @pytest.mark.django_db

@@ -16,8 +16,12 @@ from tests.run.tree import Tree
 
 pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
 
-TRAFFIC = 'sum(count_over_time(chatvault_requests_total{alias="saved",result="ok"}[1m])) >= 4'
-LEDGER = "chatvault_ledger_check_failed == 0"
+SEEN = (  # enough for a rate, of what comes last
+    'sum(count_over_time(chatvault_requests_total{alias="saved",result="ok"}[1m])) >= 4',
+    'sum(count_over_time(django_http_responses_total_by_status_total{status="200"}[1m])) >= 3',
+    "chatvault_ledger_check_failed == 0",
+    "chatvault_probe_success == 1",
+)
 
 # Nothing to show when all is well, or on SQLite. That their figures exist is held by test_rules.py.
 SILENT = {
@@ -49,8 +53,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory, more: dict[str, str]) -> Iter
 def prometheus(tree: Tree, more: dict[str, str]) -> Iterator[Prometheus]:
     set_up(tree.home, more)  # before the first scrape: what the database says is kept for 15 s
     with traffic(tree.state()["url"]), Prometheus(tree.home.parent, tree) as started:
-        started.wait_for(TRAFFIC, timeout_s=25)
-        started.wait_for(LEDGER, timeout_s=20)
+        for expression in SEEN:
+            started.wait_for(expression, timeout_s=25)
         yield started
 
 

@@ -82,6 +82,7 @@ NOT_SHOWN = {
     "chatvault_control_plane_read_seconds",
     "chatvault_partition_default_rows",
     "chatvault_partitions",
+    "chatvault_probe_timestamp_seconds",
     "chatvault_redis_clock_offset_seconds",
     "django_db_new_connections_total",
     "django_http_requests_total_by_method_total",
