@@ -12,10 +12,11 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from apps.gateway import lifecycle
+from apps.gateway.body import too_large
 from apps.gateway.contracts import Headers
-from apps.gateway.http import answer, too_large
+from apps.gateway.http import answer
 from apps.gateway.plane import DataPlane
-from chatvault.lib.errors import BodyTooLarge
+from chatvault.lib.errors import ChatVaultError
 
 MOST_WAITING = 64  # parts of a stream between the loop and a client that reads slowly
 START_TIMEOUT_S = 30.0
@@ -47,7 +48,7 @@ def most_body_bytes() -> int:
 def respond(path: str, method: str, headers: Headers, body: bytes | None) -> HttpResponseBase:
     """Answer one request through the pipeline; a `body` of None was too large to read."""
     serving = plane()
-    taken: bytes | BodyTooLarge = too_large(serving) if body is None else body
+    taken: bytes | ChatVaultError = too_large(serving) if body is None else body
     outlet = QueueOutlet(serving.loop)
     future = asyncio.run_coroutine_threadsafe(
         _run(path, method, headers, taken, outlet), serving.loop
@@ -64,7 +65,7 @@ def respond(path: str, method: str, headers: Headers, body: bytes | None) -> Htt
 
 
 async def _run(
-    path: str, method: str, headers: Headers, body: bytes | BodyTooLarge, outlet: QueueOutlet
+    path: str, method: str, headers: Headers, body: bytes | ChatVaultError, outlet: QueueOutlet
 ) -> None:
     try:
         await answer(path, headers, body, outlet, method=method)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from apps.gateway import lifecycle
+from apps.gateway.body import BodyReader
 from apps.gateway.contracts import ClientGone, GatewayRequest, Headers, Outlet
 from apps.gateway.health import live, metrics, ready
 from apps.gateway.listing import answer_models
@@ -20,7 +20,6 @@ from apps.providers.adapters.contract import Operation
 from chatvault.lib import clock
 from chatvault.lib.errors import (
     BadRequest,
-    BodyTooLarge,
     ChatVaultError,
     InternalError,
     MethodNotAllowed,
@@ -67,17 +66,22 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await _send_whole(send, *await metrics(lifecycle.running(), scope))
         return
     outlet = AsgiOutlet(receive, send)
-    with contextlib.suppress(ClientGone):
-        body: bytes | BodyTooLarge = b""
+    reader = BodyReader(lifecycle.running())
+    try:
+        body: bytes | ChatVaultError = b""
         if path in OPERATIONS and scope["method"] == "POST":
-            body = await _read_body(receive, _announced_length(scope["headers"]))
+            body = await reader.read(receive, _announced_length(scope["headers"]))
         await answer(path, scope["headers"], body, outlet, method=scope["method"])
+    except ClientGone:
+        return
+    finally:
+        reader.drop()
 
 
 async def answer(
     path: str,
     headers: Headers,
-    body: bytes | BodyTooLarge,
+    body: bytes | ChatVaultError,
     outlet: Outlet,
     *,
     method: str = "POST",
@@ -102,7 +106,7 @@ async def answer(
             return
         if method != "POST":
             raise MethodNotAllowed(headers={"allow": "POST"})
-        if isinstance(body, BodyTooLarge):
+        if isinstance(body, ChatVaultError):
             raise body
         request.body = body
         await serve(request, plane, outlet)
@@ -174,32 +178,6 @@ def _announced_length(headers: Headers) -> int:
         if name == b"content-length" and value.isdigit():
             return int(value)
     return 0
-
-
-async def _read_body(receive: Receive, announced: int) -> bytes | BodyTooLarge:
-    """The whole body, or the refusal of one that is larger than the cap."""
-    plane = lifecycle.running()
-    most = plane.options.max_body_bytes if plane is not None else 0
-    parts: list[bytes] = []
-    size, more = 0, True
-    if announced > most and plane is not None:
-        return too_large(plane)
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        part: bytes = message.get("body", b"")
-        more = message.get("more_body", False)
-        size += len(part)
-        if size > most and plane is not None:
-            return too_large(plane)
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def too_large(plane: DataPlane) -> BodyTooLarge:
-    mib = plane.options.max_body_bytes / 2**20
-    return BodyTooLarge(f"The body is larger than {mib:g} MiB, the most this gateway accepts.")
 
 
 class AsgiOutlet:

@@ -13,17 +13,23 @@ import asyncio
 from typing import Any
 
 import httptools
+import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from apps.gateway import lifecycle
+from apps.gateway.body import too_large
 from apps.gateway.contracts import ClientGone, Headers
-from apps.gateway.http import OPERATIONS, answer, too_large
-from chatvault.lib.errors import BodyTooLarge
+from apps.gateway.http import OPERATIONS, answer
+from chatvault.lib.errors import ChatVaultError, Overloaded
 
 _LANES = {path.encode(): path for path in OPERATIONS}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 MAX_HEAD_BYTES = 64 * 1024
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\nretry-after: 1\r\nconnection: close\r\n\r\n%b"
+)
 FAREWELL_S = 0.5  # from the end of our side of a connection to its close
 
 
@@ -31,6 +37,7 @@ class LaneProtocol(HttpToolsProtocol):
     """One client connection. Requests that are pipelined take the ordinary way."""
 
     _lanes = _LANES
+    most_connections = 2**31  # of one process
     _idle_since = 0.0  # loop time; 0.0 while a request runs
     _is_in_head = False
     _head_bytes = 0  # of a head that takes more than one read
@@ -41,8 +48,20 @@ class LaneProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self.most_connections:
+            self._turn_away()
+            return
         self._idle_since = self.loop.time()
         self._arm(self.timeout_keep_alive)
+
+    def _turn_away(self) -> None:
+        """One connection too many: said before anything is read."""
+        if (plane := lifecycle.running()) is not None:
+            plane.metrics.shed("connections")
+        self._has_left = True
+        body = msgspec.json.encode(Overloaded().openai())
+        self.transport.write(_FULL % (len(body), body))
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self._has_left:
@@ -222,6 +241,8 @@ class Exchange:
     __slots__ = (
         "_chunked",
         "_head",
+        "_held",
+        "_is_crowded",
         "_is_watched",
         "_parts",
         "_protocol",
@@ -249,6 +270,8 @@ class Exchange:
         self.is_started = False
         self.task: asyncio.Task[None] | None = None
         self._parts: list[bytes] = []
+        self._held = 0  # bytes of the body that count against the ceiling of all bodies
+        self._is_crowded = False
         self.size = 0
         self._head = b""
         self._chunked = False
@@ -257,15 +280,23 @@ class Exchange:
     # what uvicorn's connection tells
 
     def set(self) -> None:
+        if self.task is None:
+            self._drop()
         if self.disconnected and self._is_watched and self.task is not None:
             self.task.cancel()
 
     def take(self, body: bytes) -> None:
         """A part of the body; what passes the cap is counted but not kept."""
         plane = lifecycle.running()
-        self.size += len(body)
-        if plane is None or self.size <= plane.options.max_body_bytes:
+        size = len(body)
+        self.size += size
+        if plane is None or self._is_crowded or self.size > plane.options.max_body_bytes:
+            return
+        if plane.gate.hold(size):
+            self._held += size
             self._parts.append(body)
+        else:
+            self._is_crowded = True
 
     def begin(self) -> None:
         protocol = self._protocol
@@ -280,12 +311,23 @@ class Exchange:
         except ClientGone:
             pass
         finally:
+            self._drop()
             self._protocol.tasks.discard(self.task)
             if not self.response_complete:
                 self._protocol.transport.close()
 
-    def _read(self, body: bytes) -> bytes | BodyTooLarge:
+    def _drop(self) -> None:
+        """The body is no longer held."""
         plane = lifecycle.running()
+        if plane is not None:
+            plane.gate.drop(self._held)
+        self._held = 0
+
+    def _read(self, body: bytes) -> bytes | ChatVaultError:
+        plane = lifecycle.running()
+        if plane is not None and self._is_crowded:
+            plane.metrics.shed("bodies")
+            return plane.gate.refusal()
         if plane is not None and self.size > plane.options.max_body_bytes:
             return too_large(plane)
         return body

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from apps.gateway.plane_figures import watch_loop
+from apps.gateway.gate import keep_gate
 from chatvault.lib.metrics import reporter
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class _Process:
 
     plane: DataPlane | None = None
     wiring: Wiring | None = None
-    loop_watch: asyncio.Task[None] | None = None
+    gate_watch: asyncio.Task[None] | None = None
 
 
 _process = _Process()
@@ -47,7 +47,7 @@ async def start() -> None:
     _process.wiring = wiring = Wiring()
     plane = await wiring.start()
     reporting.start_gateway(plane)
-    _process.loop_watch = asyncio.create_task(watch_loop(plane.metrics))
+    _process.gate_watch = asyncio.create_task(keep_gate(plane.gate, plane.metrics))
     plane.watch(setup.tracer(), settings.CHATVAULT.log.access_ratio)
     use(plane)
 
@@ -55,8 +55,8 @@ async def start() -> None:
 async def stop() -> None:
     """End following, close connections, seal the journal. Requests have ended before."""
     wiring, _process.wiring = _process.wiring, None
-    if _process.loop_watch is not None:
-        _process.loop_watch.cancel()
+    if _process.gate_watch is not None:
+        _process.gate_watch.cancel()
     if wiring is not None:
         await wiring.stop()
     reporter.stop()

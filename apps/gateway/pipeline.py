@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from apps.gateway.contracts import ClientGone, GatewayRequest, Outlet
+from apps.gateway.contracts import ClientGone, GatewayRequest, Identity, Outlet
 from apps.gateway.meter import Meter, Outcome
 from apps.gateway.plane import DataPlane
 from apps.gateway.reply import answer_head
@@ -30,6 +30,40 @@ async def serve(request: GatewayRequest, plane: DataPlane, outlet: Outlet) -> No
     """
     identity = await authenticate(request.token, plane)  # 2: first, so that strangers learn nothing
     request.key = identity.key
+    gate = plane.gate
+    if gate.running < gate.limit and not gate.waiting:
+        gate.running += 1
+    else:
+        await _stand_in_line(request, identity, plane, outlet)
+    try:
+        await _serve(request, identity, plane, outlet)
+    finally:
+        gate.leave()
+
+
+async def _stand_in_line(
+    request: GatewayRequest, identity: Identity, plane: DataPlane, outlet: Outlet
+) -> None:
+    """Raises Overloaded, and ClientGone for one that did not want to wait."""
+    is_gone = False
+    outlet.watch()
+    try:
+        try:
+            await plane.gate.wait(identity.client.id, len(request.body))
+        finally:
+            is_gone = outlet.unwatch()
+    except asyncio.CancelledError:
+        if is_gone:
+            raise ClientGone from None
+        raise
+    if is_gone:  # it hung up in the turn in which it was admitted
+        plane.gate.leave()
+        raise ClientGone
+
+
+async def _serve(
+    request: GatewayRequest, identity: Identity, plane: DataPlane, outlet: Outlet
+) -> None:
     receive(request)  # 1
     offer = authorise(request, identity, plane)
     meter = plane.live[request.id] = await admit(request, identity, offer, plane)  # 3

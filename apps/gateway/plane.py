@@ -12,6 +12,7 @@ from apps.accounts.credentials import KeyCache, KeyRecord
 from apps.billing.limits import Limits
 from apps.gateway.breaker import Breaker, RetryBudget
 from apps.gateway.contracts import Candidate, Identity, Offer
+from apps.gateway.gate import Gate, GateOptions
 from apps.gateway.metrics import Metrics
 from apps.gateway.refusals import Refusals
 from apps.gateway.snapshot.model import Deployment, Snapshot
@@ -42,6 +43,7 @@ class PlaneOptions(msgspec.Struct, frozen=True):
     first_byte_timeout_s: float = 60.0
     idle_timeout_s: float = 60.0
     total_timeout_s: float = 600.0
+    gate: GateOptions = GateOptions()
 
     def __repr__(self) -> str:
         return "PlaneOptions(…)"  # the pepper is a secret
@@ -163,6 +165,7 @@ class DataPlane:
         self.pool = pool
         self.metrics = metrics or Metrics()
         self.refusals = Refusals()
+        self.gate = Gate(options.gate, self.metrics)
         self.dice = dice or random.Random()  # noqa: S311 – it spreads load, it keeps no secret
         self.breaker = Breaker()
         self.retries = RetryBudget()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from apps.gateway.metrics import FAMILIES as COUNTED
@@ -13,7 +12,6 @@ from chatvault.lib import clock
 from chatvault.lib.metrics.families import Family, Figures, single
 
 if TYPE_CHECKING:
-    from apps.gateway.metrics import Metrics
     from apps.gateway.plane import DataPlane
 
 LOOK_S: Final = 0.25
@@ -113,13 +111,3 @@ class PlaneFigures:
                 for one in deployments
             },
         )
-
-
-async def watch_loop(metrics: Metrics) -> None:
-    """How late the event loop wakes up: what every request and every chunk then waits."""
-    peak = metrics.loop_lag
-    while True:
-        began = clock.monotonic()
-        await asyncio.sleep(LOOK_S)
-        late_s = clock.monotonic() - began - LOOK_S
-        peak.value = max(peak.value, late_s)

@@ -22,6 +22,7 @@ from apps.billing.limits import LocalLimits
 from apps.billing.limits.contract import BudgetLimit
 from apps.billing.limits.redis.limits import LoadedBudget, RedisLimits
 from apps.configuration import announce
+from apps.gateway import gate
 from apps.gateway.plane import DataPlane, PlaneOptions, View
 from apps.gateway.snapshot import build, store
 from apps.gateway.snapshot.follow import Follower, News
@@ -338,6 +339,7 @@ def options_of(sections: object) -> PlaneOptions:
         first_byte_timeout_s=upstream.first_byte_timeout_s,
         idle_timeout_s=upstream.idle_timeout_s,
         total_timeout_s=upstream.total_timeout_s,
+        gate=gate.options_of(gateway),
     )
 
 

@@ -1,6 +1,6 @@
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from chatvault.settings.section import Section
@@ -29,5 +29,15 @@ class GatewaySettings(Section):
     """How long a process that ends still takes requests on idle connections, as their last."""
     processes: int = Field(1, ge=1)
     """Gateway processes of this node. More than one needs Redis."""
+    max_running: NonNegativeInt = 0
+    """Requests that one process answers at once; more wait. 0: what its descriptors allow."""
+    max_queue: NonNegativeInt = 1000
+    """Requests that wait for room in one process; more are refused with 503 `overloaded`."""
+    queue_target_ms: PositiveInt = 100
+    """Longest wait for room while the queue never empties."""
+    queue_interval_ms: PositiveInt = 500
+    """Longest wait for room otherwise, and how long a queue may stand before `queue_target_ms`."""
+    max_bodies_mib: PositiveInt = 512
+    """Memory for the bodies of all requests that one process holds."""
     usage_ack: Literal["process", "disk"] = "process"
     """When an answer ends: usage handed to the kernel, or forced to disk."""

@@ -14,7 +14,8 @@ from types import FrameType
 import uvicorn
 from django.conf import settings
 
-from apps.gateway import lifecycle
+from apps.gateway import gate, lifecycle
+from apps.gateway.lane import LaneProtocol
 from chatvault.supervisor.address import BACKLOG
 from chatvault.supervisor.drain import drain
 
@@ -83,6 +84,7 @@ def run(
     )
     _leave_quietly_on_sigterm()
     _allow_many_connections()
+    LaneProtocol.most_connections = gate.most_connections()
     gc.set_threshold(20_000, 20, 50)  # requests leave no cycles: looking rarely finds as much
     # whitenoise hands Django plain iterators; small files, read in one go
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous")

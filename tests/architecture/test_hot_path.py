@@ -12,6 +12,8 @@ HOT = (
     "apps.gateway.http",
     "apps.gateway.pipeline",
     "apps.gateway.contracts",
+    "apps.gateway.body",
+    "apps.gateway.gate",
     "apps.gateway.plane",
     "apps.gateway.refusals",
     "apps.gateway.metrics",

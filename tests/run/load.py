@@ -22,6 +22,13 @@ class Outcome:
     failed: Counter[str] = field(default_factory=Counter)
     slowest_s: float = 0.0
     reconnects: int = 0
+    took_s: list[float] = field(default_factory=list)
+    """Of the good answers that were not streams."""
+
+    def quantile_s(self, share: float) -> float:
+        """`0.99`: what all but one in a hundred good answers took at most."""
+        ordered = sorted(self.took_s) or [0.0]
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 class Connection:
@@ -46,18 +53,18 @@ class Connection:
         self._reader = self._writer = None
 
     async def ask(self, body: Body) -> None:
-        began = asyncio.get_running_loop().time()
+        began = _now()
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await self._ask(body)
         except (OSError, EOFError, ValueError, TimeoutError) as error:
             self._outcome.failed[type(error).__name__] += 1
             self.close()
-        took_s = asyncio.get_running_loop().time() - began
-        self._outcome.slowest_s = max(self._outcome.slowest_s, took_s)
+        self._outcome.slowest_s = max(self._outcome.slowest_s, _now() - began)
 
     async def _ask(self, body: Body) -> None:
         reader, writer = await self._open()
+        began = _now()
         content = json.dumps(body).encode()
         writer.write(
             b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\r\n"
@@ -69,12 +76,17 @@ class Connection:
             self._outcome.failed[f"{head[9:12].decode()} {_code(answer)}"] += 1
         elif not body.get("stream"):
             self._outcome.good += 1
+            self._outcome.took_s.append(_now() - began)
         elif answer.rstrip().endswith(b"data: [DONE]"):
             self._outcome.streams += 1
         else:
             self._outcome.cut += 1
         if b"\r\nconnection: close" in head:
             self.close()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _code(answer: bytes) -> str:
