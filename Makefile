@@ -36,7 +36,13 @@ DATABASE_TESTS := tests/postgres tests/accounts tests/billing tests/configuratio
 .PHONY: test-postgresql
 test-postgresql: install-dev ## Run what touches rows on a real PostgreSQL instead of SQLite
 	@echo "chatvault: running the tests of the database on PostgreSQL"
-	@CHATVAULT_TEST_DATABASE=postgresql $(PYTHON_BIN) -m pytest $(TEST_ARGS) $(DATABASE_TESTS)
+	@CHATVAULT_TEST_DATABASE=postgresql $(PYTHON_BIN) -m pytest $(TEST_ARGS) \
+		--ignore=tests/postgres/slow $(DATABASE_TESTS)
+
+.PHONY: proofs-postgresql
+proofs-postgresql: install-dev ## Migrate a busy PostgreSQL, cut 1,000 commits off (minutes)
+	@CHATVAULT_TEST_DATABASE=postgresql CHATVAULT_TEST_COMMITS=1000 CHATVAULT_TEST_ROWS=200000 \
+		$(PYTHON_BIN) -m pytest -q -n 0 -s tests/postgres/slow tests/postgres/test_ingest_faults.py
 
 .PHONY: check
 check: install-dev ## Lint, types, system checks, migrations, architecture

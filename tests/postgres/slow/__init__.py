@@ -1,0 +1,1 @@
+"""Proofs on PostgreSQL that take minutes: `make proofs-postgresql`."""
