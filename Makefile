@@ -75,7 +75,7 @@ image-check: install-dev ## Build and start the image's steps without a containe
 
 .PHONY: chaos
 chaos: install-dev ## Break real servers and processes: CHAOS="redis_flush pg_down", CHAOS=--list
-	@scripts/redis.sh
+	@scripts/package.sh redis-server redis-server "the faults of shared limits"
 	@exec $(PYTHON_BIN) -m tests.chaos --json docs/reliability.json $(CHAOS)
 
 .PHONY: restore-drill
