@@ -255,8 +255,20 @@ local function refusal(quotas, budgets, purses, windows, tokens, nano, room)
   return held
 end
 
+-- Whether at least half of everything is left: then nobody waits for what is given back.
+local function is_roomy(quotas, windows, budgets, purses, nano)
+  for i, quota in ipairs(quotas) do
+    if 2 * (windows[i].total or windows[i].count) > quota[4] then return false end
+  end
+  for i, budget in ipairs(budgets) do
+    local p = purses[i]
+    if 2 * (p.settled + p.booked + p.held + nano) > tonumber(budget[4]) then return false end
+  end
+  return true
+end
+
 -- { 1, request id, tokens, nano, quotas { id, unit, width_us, ceiling }, budgets { id, period,
--- start_s, amount } } -> { 0, headroom, starts } | { 2 … 4, why not } | { 5: awaiting } |
+-- start_s, amount } } -> { 0, headroom, starts, is roomy } | { 2 … 4, why not } | { 5: awaiting } |
 -- { 6, budget ids that are not known }
 local function reserve(op)
   local id, tokens, nano, quotas, budgets = op[2], op[3], op[4], op[5], op[6]
@@ -313,7 +325,7 @@ local function reserve(op)
     starts[i] = p.start
   end
   local answer = headroom(by_request, by_token, 0)
-  answer[8] = starts
+  answer[8], answer[9] = starts, is_roomy(quotas, windows, budgets, purses, nano)
   call('HSET', entries, id, cmsgpack.pack({ 0, tokens, nano, booked, leases, held, answer }))
   if not is_owner then
     is_owner = true

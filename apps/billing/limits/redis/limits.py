@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +13,7 @@ from apps.billing.limits import refusals
 from apps.billing.limits.contract import Demand, Headroom, ScopeLimits
 from apps.billing.limits.local import LEASE_S
 from apps.billing.limits.redis.address import Address
+from apps.billing.limits.redis.grants import LOOKS_EVERY_S, Wants
 from apps.billing.limits.redis.link import LinkLost
 from apps.billing.limits.redis.plan import Plan, Plans
 from apps.billing.limits.redis.script import Op, id_of
@@ -23,11 +23,10 @@ from apps.billing.limits.windows import NEVER_NS
 from chatvault.lib import clock
 from chatvault.lib.errors import ChatVaultError, LimitsUnavailable
 
+_RESERVE, _SETTLE, _RENEW = int(Op.RESERVE), int(Op.SETTLE), int(Op.RENEW)
 _ADMITTED, _EXHAUSTED, _HELD, _LIMITED, _AWAITING, _UNKNOWN = 0, 2, 3, 4, 5, 6
 _LUA_NEVER: Final = -1
 _RECENT_S: Final = 5.0
-_GRANT_S: Final = 0.9
-_REQUESTS_GRANTED: Final = 4
 _SAFETY: Final = 10  # of what is left, at most a tenth is granted to all processes together
 US = 1_000
 
@@ -56,6 +55,7 @@ class _Live(msgspec.Struct, gc=False):
     nano_usd: int
     held: list[tuple[int, int]]  # budget id, start of the window
     headroom: Headroom
+    is_roomy: bool = False  # nobody waits for what it gives back
     is_alone: bool = False  # admitted without Redis
 
 
@@ -91,7 +91,7 @@ class RedisLimits:
         self._plans = Plans()
         self._live: dict[bytes, _Live] = {}
         self._untold: dict[bytes, tuple[Any, ...]] = {}
-        self._spent_before: dict[int, tuple[float, int]] = {}
+        self._wants = Wants(standby_s)
         self._standby = Standby(lease_s=lease_s, monotonic_ns=monotonic_ns, wall_ns=wall_ns)
         self._tie = Tie(
             address=address,
@@ -103,6 +103,7 @@ class RedisLimits:
             resync=self._resync,
             turn=self._turn,
             went_down=self._standby.begin,
+            told_in_vain=self._said_in_vain,
             on_news=on_news,
             now_us=now_us,
         )
@@ -120,6 +121,7 @@ class RedisLimits:
         if task is not None:
             if self._tie.is_up:
                 with contextlib.suppress(LinkLost):
+                    await self._tie.ask(_RENEW, "")  # and with it all that waits to be told
                     await self._drop_grants()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -162,8 +164,12 @@ class RedisLimits:
             return await self._reserve_alone(request_id, plan, demand)
         plan.used_at = clock.monotonic()
         plan.recent_nano = max(plan.recent_nano, nano)
+        asked = (_RESERVE, id_of(request_id), tokens, str(nano), plan.quotas_raw)
         try:
-            answer = await self._ask_for(request_id, plan, tokens, nano)
+            answer = await self._tie.ask(*asked, plan.budgets_raw)
+            if answer[0] == _UNKNOWN:
+                await self._load_unknown(answer[1])
+                answer = await self._tie.ask(*asked, plan.budgets_raw)
         except LinkLost:  # it may have been done all the same
             self._untold[request_id] = (Op.RELEASE, id_of(request_id))
             return await self._reserve_alone(request_id, plan, demand)
@@ -178,7 +184,8 @@ class RedisLimits:
             for (_, budget), start_s in zip(plan.budgets, answer[7], strict=True)
         ]
         headroom.budgets = tuple(held)
-        self._live[request_id] = _Live(plan, tokens, nano, held, headroom)
+        self._live[request_id] = _Live(plan, tokens, nano, held, headroom, answer[8])
+        plan.hold(nano)
         return headroom
 
     async def extend(self, request_id: bytes, nano_usd: int) -> bool:
@@ -200,6 +207,7 @@ class RedisLimits:
                 return False
         if is_held:
             live.nano_usd += nano_usd
+            live.plan.hold(nano_usd)
         return bool(is_held)
 
     async def renew(self, request_id: bytes) -> bool:
@@ -221,22 +229,21 @@ class RedisLimits:
         if live is None:
             return
         live.plan.spent_nano += nano_usd
-        said = (Op.SETTLE, id_of(request_id), tokens, str(nano_usd))
-        if live.held:
-            ended = (Op.ANNOUNCE, self._owner, id_of(request_id), tokens, str(nano_usd), True)
-            untold: tuple[Any, ...] = (*ended, live.held, [])
-        else:
-            untold = said
+        live.plan.hold(-live.nano_usd)
         if live.is_alone:
             await self._standby.settle(request_id, tokens, nano_usd)
-            said = untold
-        self._say(request_id, said, untold)
+        elif self._tie.is_up:
+            said = (_SETTLE, id_of(request_id), tokens, str(nano_usd))
+            self._tie.tell(said, (request_id, live, tokens, nano_usd), can_wait=live.is_roomy)
+            return
+        self._say(request_id, self._ended(request_id, live, tokens, nano_usd))
 
     async def release(self, request_id: bytes) -> None:
         """See `Limits.release`. Does not wait for Redis."""
         live = self._live.pop(request_id, None)
         if live is None:
             return
+        live.plan.hold(-live.nano_usd)
         if live.is_alone:
             await self._standby.release(request_id)
         self._say(request_id, (Op.RELEASE, id_of(request_id)))
@@ -245,35 +252,31 @@ class RedisLimits:
         """Say what the ledger says. Raises LinkLost."""
         await self._tie.ask(Op.LOAD, [budget.asked() for budget in budgets])
 
-    def _say(
-        self,
-        request_id: bytes,
-        operation: tuple[Any, ...],
-        untold: tuple[Any, ...] | None = None,
-    ) -> None:
+    def _say(self, request_id: bytes, operation: tuple[Any, ...]) -> None:
         """Tell Redis now, or as soon as it is back."""
-        again = untold or operation
         if not self._tie.is_up:
-            self._untold[request_id] = again
+            self._untold[request_id] = operation
             return
-        self._tie.tell(operation, partial(self._said, request_id, again))
+        self._tie.tell(operation, (request_id, operation))
 
-    def _said(self, request_id: bytes, again: tuple[Any, ...], answer: Any) -> None:
-        if isinstance(answer, Exception):
-            self._untold[request_id] = again
+    def _said_in_vain(self, told: tuple[Any, ...]) -> None:
+        """It may have been done all the same, so it is told in a way that bears to be repeated."""
+        request_id, *rest = told
+        self._untold[request_id] = rest[0] if len(rest) == 1 else self._ended(request_id, *rest)
 
-    async def _ask_for(self, request_id: bytes, plan: Plan, tokens: int, nano: int) -> list[Any]:
-        operation = (Op.RESERVE, id_of(request_id), tokens, str(nano), plan.quotas_raw)
-        answer: list[Any] = await self._tie.ask(*operation, plan.budgets_raw)
-        if answer[0] == _UNKNOWN:
-            try:
-                await self.load(await self._load([int(one) for one in answer[1]]))
-            except LinkLost:
-                raise
-            except Exception as error:  # whatever keeps the control plane from telling
-                raise LimitsUnavailable(headers=RETRY) from error
-            answer = await self._tie.ask(*operation, plan.budgets_raw)
-        return answer
+    def _ended(self, request_id: bytes, live: _Live, tokens: int, nano: int) -> tuple[Any, ...]:
+        if not live.held:
+            return _SETTLE, id_of(request_id), tokens, str(nano)
+        said = (Op.ANNOUNCE, self._owner, id_of(request_id), tokens, str(nano), True)
+        return (*said, live.held, [])
+
+    async def _load_unknown(self, budget_ids: list[str]) -> None:
+        try:
+            await self.load(await self._load([int(one) for one in budget_ids]))
+        except LinkLost:
+            raise
+        except Exception as error:  # whatever keeps the control plane from telling
+            raise LimitsUnavailable(headers=RETRY) from error
 
     async def _reserve_alone(self, request_id: bytes, plan: Plan, demand: Demand) -> Headroom:
         headroom = await self._standby.reserve(request_id, plan, demand)
@@ -281,6 +284,7 @@ class RedisLimits:
         self._live[request_id] = live = _Live(
             plan, demand.tokens, demand.nano_usd, held, headroom, is_alone=True
         )
+        plan.hold(demand.nano_usd)
         self._untold[request_id] = self._open(request_id, live)
         return headroom
 
@@ -346,13 +350,14 @@ class RedisLimits:
     async def _turn(self) -> None:
         """Also an idle process has to notice that another epoch rules."""
         await self._tie.ask(Op.RENEW, "")
-        if clock.monotonic() - self._granted_at >= _GRANT_S:
+        if clock.monotonic() - self._granted_at >= LOOKS_EVERY_S:
             self._granted_at = clock.monotonic()
             await self._refresh_grants()
 
     async def _refresh_grants(self) -> None:
         """As much of each budget in use as this process may need in an outage."""
-        wanted = self._wanted() if self._standby_s > 0 else {}
+        used = self._plans.used_since(clock.monotonic() - _RECENT_S)
+        wanted = self._wants.look(used) if self._standby_s > 0 else {}
         grants = self._standby.grants
         for budget_id in [i for i in grants if i not in wanted]:
             await self._tie.ask(Op.GRANT, budget_id, 0, "0", "0", "0")
@@ -364,20 +369,6 @@ class RedisLimits:
             )
             grants[budget_id] = int(granted)
             self._standby.share = max(owners, self._processes)
-
-    def _wanted(self) -> dict[int, tuple[int, int, int]]:
-        """By budget id: start of the window, its amount, and what should be granted."""
-        now = clock.monotonic()
-        wanted: dict[int, tuple[int, int, int]] = {}
-        for plan in self._plans.used_since(now - _RECENT_S):
-            at, before = self._spent_before.get(id(plan), (now, plan.spent_nano))
-            rate = (plan.spent_nano - before) / max(now - at, 1.0)
-            want = max(_REQUESTS_GRANTED * plan.recent_nano, int(rate * self._standby_s))
-            self._spent_before[id(plan)] = (now, plan.spent_nano)
-            for (_, budget), start_s in zip(plan.budgets, plan.starts, strict=True):
-                _, _, other = wanted.get(budget.id, (0, 0, 0))
-                wanted[budget.id] = (start_s, budget.amount_nano, other + want)
-        return wanted
 
 
 def _headroom(answer: list[Any]) -> Headroom:

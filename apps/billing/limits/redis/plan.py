@@ -16,14 +16,17 @@ _MOST: Final = 10_000
 class Plan:
     """The limits of some scopes, in the order in which they are asked for.
 
-    `recent_nano` and `spent_nano` are what was lately asked at the most and spent in all.
+    `recent_nano` and `spent_nano` are what was lately asked at the most and spent in all;
+    `held_nano` is in flight, `most_held_nano` was at the most since somebody looked.
     """
 
     __slots__ = (
         "budgets",
         "budgets_raw",
         "closes_ns",
+        "held_nano",
         "kinds",
+        "most_held_nano",
         "opens_ns",
         "quotas",
         "quotas_raw",
@@ -50,8 +53,13 @@ class Plan:
         self.starts: list[int] = []
         self.opens_ns = 0
         self.closes_ns = 0 if self.budgets else 1 << 63
-        self.recent_nano = self.spent_nano = 0
+        self.recent_nano = self.spent_nano = self.held_nano = self.most_held_nano = 0
         self.used_at = 0.0
+
+    def hold(self, nano: int) -> None:
+        """Its requests hold as much more, or less."""
+        self.held_nano += nano
+        self.most_held_nano = max(self.most_held_nano, self.held_nano)
 
     def turn(self, wall_ns: int) -> None:
         """Ask for the budgets' windows of now."""

@@ -29,11 +29,12 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 64
 TURN_S: Final = 0.5
 _LOOK_S: Final = 0.1
+_WAIT_S: Final = 0.005
 _HEAR_S: Final = 0.005
 _SILENCE_S: Final = 2.0
 _DONE: Final = 0
 Operation = tuple[Any, ...]
-OnDone = Callable[[Any], None]
+_Sent = tuple[Operation, "asyncio.Future[Any] | None", Any]  # and a note of who only told
 
 
 class TieStats(msgspec.Struct):
@@ -66,6 +67,7 @@ class Tie:
         resync: Callable[[bool], Awaitable[None]],
         turn: Callable[[], Awaitable[None]],
         went_down: Callable[[], None],
+        told_in_vain: Callable[[Any], None],
         on_news: Callable[[], None] | None = None,
         now_us: Callable[[], int] | None = None,
     ) -> None:
@@ -79,7 +81,9 @@ class Tie:
         self._on_news, self._now_us = on_news, now_us
         self._link: Link | None = None
         self._epoch = 0
-        self._batch: list[tuple[Operation, OnDone]] = []
+        self._told_in_vain = told_in_vain
+        self._batch: list[_Sent] = []
+        self._is_flush_due = self._is_late_flush_due = False
         self.came_up = asyncio.Event()  # once
         self._changed = asyncio.Event()
         self._has_told = False
@@ -100,61 +104,83 @@ class Tie:
     def close(self) -> None:
         self._drop()
 
-    async def ask(self, *operation: Any) -> Any:
+    def ask(self, *operation: Any) -> asyncio.Future[Any]:
         """The answer of one operation. Raises LinkLost: whether it was done is not known."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.tell(operation, partial(_resolve, future))
-        answer = await future
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._batch.append((operation, future, None))
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            loop.call_soon(self._flush)
+        return future
 
-    def tell(self, operation: Operation, on_done: OnDone) -> None:
-        """Send without waiting; `on_done` gets the answer or LinkLost."""
-        batch = self._batch
-        batch.append((operation, on_done))
-        if len(batch) == 1:
+    def tell(self, operation: Operation, note: Any, *, can_wait: bool = False) -> None:
+        """Send without waiting; `told_in_vain` gets the note if the answer does not come. What can
+        wait shares the round trip of what cannot, for a few milliseconds."""
+        self._batch.append((operation, None, note))
+        if self._is_flush_due:
+            return
+        if not can_wait:
+            self._is_flush_due = True
             asyncio.get_running_loop().call_soon(self._flush)
+        elif not self._is_late_flush_due:
+            self._is_late_flush_due = True
+            asyncio.get_running_loop().call_later(_WAIT_S, self._flush_late)
+
+    def _flush_late(self) -> None:
+        self._is_late_flush_due = False
+        if self._batch and not self._is_flush_due:
+            self._flush()
 
     def _flush(self) -> None:
+        self._is_flush_due = False
         batch, self._batch = self._batch, []
-        while batch:
-            part, batch = batch[:BATCH], batch[BATCH:]
+        for start in range(0, len(batch), BATCH):
+            part = batch[start : start + BATCH]
             link = self._link
             if link is None:
-                _fail(part)
+                self._fail(part)
                 continue
             now_us = self._now_us() if self._now_us is not None else 0
-            operations = [operation for operation, _ in part]
+            operations = [operation for operation, _, _ in part]
             blob = encode((self._epoch, now_us, self._owner, self._lease_us, operations))
             self.stats.batches += 1
             self.stats.operations += len(part)
             answered = partial(self._answered, part, clock.monotonic())
             link.ask(("EVALSHA", SHA, 1, self._root, blob), answered)
 
-    def _answered(self, part: list[tuple[Operation, OnDone]], asked_at: float, reply: Any) -> None:
+    def _answered(self, part: list[_Sent], asked_at: float, reply: Any) -> None:
         if isinstance(reply, Exception):
             if not isinstance(reply, LinkLost):
                 logger.error("Redis refused a batch: %s", reply)
                 self._lose()
-            _fail(part)
+            self._fail(part)
             return
         state, now_us, answers = decode(reply)
         if state != _DONE:
             self._bring_down()
             self._changed.set()
-            _fail(part)
+            self._fail(part)
             return
         self.stats.round_trip_s = clock.monotonic() - asked_at
         if self._now_us is None:
             self._follow_clock(now_us * 1000)
-        for (_, on_done), answer in zip(part, answers, strict=True):
+        for sent, answer in zip(part, answers, strict=True):
             if type(answer) is list and answer[0] == FAILED:
                 logger.error("Redis refused an operation: %s", answer[1])
                 self._lose()
-                on_done(LinkLost("refused"))
-            else:
-                on_done(answer)
+                self._fail([sent])
+                continue
+            future = sent[1]
+            if future is not None and not future.done():
+                future.set_result(answer)
+
+    def _fail(self, part: list[_Sent]) -> None:
+        for _, future, note in part:
+            if future is None:
+                self._told_in_vain(note)
+            elif not future.done():
+                future.set_exception(LinkLost("no answer"))
 
     def _follow_clock(self, servers_ns: int) -> None:
         """Budgets turn at the same moment for all gateways: when the server's clock says so."""
@@ -273,13 +299,3 @@ def run_id_of(info: Any) -> bytes:
         if line.startswith(b"run_id:"):
             return bytes(line[7:].strip())
     raise LinkLost("the server does not tell its run_id")
-
-
-def _resolve(future: asyncio.Future[Any], answer: Any) -> None:
-    if not future.done():
-        future.set_result(answer)
-
-
-def _fail(part: list[tuple[Operation, OnDone]]) -> None:
-    for _, on_done in part:
-        on_done(LinkLost("no answer"))

@@ -1,0 +1,99 @@
+"""What limits in Redis send when, and how much of a budget they ask for in advance."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from apps.billing.limits import Demand
+from tests.billing.limits_clocked import USD, budget, epoch, quota
+from tests.billing.limits_redis import RedisWorld
+from tests.servers.valkey import ValkeyServer
+
+
+@pytest.fixture
+async def world(valkey_server: ValkeyServer) -> AsyncIterator[RedisWorld]:
+    valkey_server.flush()
+    made = RedisWorld(
+        valkey_server.url,
+        monotonic_ns=time.monotonic_ns,
+        wall_ns=lambda: epoch(2026, 11, 25) * 1_000_000_000,
+    )
+    made.learn_period(1, "month")
+    await made.start()
+    yield made
+    await made.stop()
+
+
+def rid(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+async def sent(world: RedisWorld) -> int:
+    """Batches that have gone out when the event loop has turned."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return world.real.stats.batches
+
+
+async def test_a_settlement_shares_the_round_trip_of_the_next_request(world):
+    purse = budget(1000 * USD)
+    await world.real.reserve(rid(1), (purse,), Demand(0, USD))
+    before = await sent(world)
+    await world.real.settle(rid(1), tokens=0, nano_usd=USD)
+    assert await sent(world) == before
+    await world.real.reserve(rid(2), (purse,), Demand(0, USD))
+    assert await sent(world) == before + 1
+
+
+async def test_a_settlement_without_a_next_request_is_told_soon(world):
+    await world.real.reserve(rid(1), (budget(1000 * USD),), Demand(0, USD))
+    before = await sent(world)
+    await world.real.settle(rid(1), tokens=0, nano_usd=USD)
+    await asyncio.sleep(0.02)
+    assert await sent(world) > before
+
+
+@pytest.mark.parametrize(
+    "scope", [budget(3 * USD), quota("tokens", 30), quota("requests", 1), quota("concurrency", 1)]
+)
+async def test_where_little_is_left_a_settlement_does_not_wait(world, scope):
+    await world.real.reserve(rid(1), (scope,), Demand(20, 2 * USD))
+    before = await sent(world)
+    await world.real.settle(rid(1), tokens=0, nano_usd=0)
+    assert await sent(world) == before + 1
+
+
+async def test_a_stop_tells_what_waits(world):
+    other = await world.another("node/other")
+    await other.reserve(rid(1), (budget(1000 * USD),), Demand(0, USD))
+    await other.settle(rid(1), tokens=0, nano_usd=USD // 4)
+    await other.stop()
+    sums = world.books.sums([(1, epoch(2026, 11, 1))])[1, epoch(2026, 11, 1)]
+    assert (sums.spent_nano, sums.held_nano) == (USD // 4, 0)
+
+
+async def test_a_grant_covers_what_is_in_flight_at_once(valkey_server):
+    """Each of them holds the most it can cost, and so will those that come in their place."""
+    valkey_server.flush()
+    world = RedisWorld(
+        valkey_server.url,
+        monotonic_ns=time.monotonic_ns,
+        wall_ns=lambda: epoch(2026, 11, 25) * 1_000_000_000,
+    )
+    world.learn_period(1, "month")
+    await world.start(standby_s=5)
+    try:
+        for number in range(30):
+            await world.real.reserve(rid(number), (budget(100_000 * USD),), Demand(0, USD))
+        for number in range(30):
+            await world.real.settle(rid(number), tokens=0, nano_usd=USD // 100)
+        deadline = time.monotonic() + 5
+        while world.real._standby.grants.get(1, 0) < 34 * USD:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+    finally:
+        await world.stop()
