@@ -115,7 +115,7 @@ NAVIGATION: list[dict[str, Any]] = [
         _page("People", "person", "accounts.user"),
         _page("Groups", "shield_person", "auth.group"),
         _page("Revisions", "history", "configuration.revision"),
-        _page("Timetable", "schedule", "django_celery_beat.periodictask"),
+        _page("Timetable", "schedule", "configuration.scheduledjob"),
         _page("Job runs", "checklist", "configuration.jobrun"),
         {"title": "API reference", "icon": "api", "link": _to("swagger-ui"), "active": False},
     ),

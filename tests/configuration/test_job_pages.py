@@ -22,7 +22,7 @@ from tests.factories import make_user
 pytestmark = pytest.mark.django_db
 
 RUNS = reverse("admin:configuration_jobrun_changelist")
-TIMETABLE = reverse("admin:django_celery_beat_periodictask_changelist")
+TIMETABLE = reverse("admin:configuration_scheduledjob_changelist")
 FILE = {
     "sums": Job("t.sums", Every(3600), "Adds up."),
     "nightly": Job("t.nightly", Daily(3, 10), "Looks closely."),
@@ -57,7 +57,7 @@ def ran(name: str = "sums", state: str = "done", **more: object) -> JobRun:
 
 def page_of(name: str) -> str:
     row = PeriodicTask.objects.get(name=name)
-    return reverse("admin:django_celery_beat_periodictask_change", args=[row.pk])
+    return reverse("admin:configuration_scheduledjob_change", args=[row.pk])
 
 
 def test_a_page_of_runs_costs_a_fixed_number_of_queries(browser):
@@ -164,7 +164,7 @@ def test_the_form_begins_with_what_is(browser):
 
 def test_a_job_is_run_now_from_its_page(browser):
     timetable.sync(FILE)
-    name = "django_celery_beat_periodictask_run_one"
+    name = "configuration_scheduledjob_run_one"
     browser.post(page_of("sums"), {"enabled": "on", "every": "1", "unit": "hours", name: "1"})
     run = JobRun.objects.get()
     assert (run.name, run.task, run.state) == ("sums", "t.sums", "queued")
@@ -192,7 +192,7 @@ def test_jobs_are_run_paused_and_restored_from_the_list(browser):
 
 def test_who_may_only_look_changes_nothing():
     timetable.sync(FILE)
-    browser = viewer("view_periodictask", "view_jobrun")
+    browser = viewer("view_scheduledjob", "view_jobrun")
     assert browser.get(TIMETABLE).status_code == browser.get(page_of("sums")).status_code == 200
     data = {"enabled": "on", "every": "5", "unit": "minutes"}
     assert browser.post(page_of("sums"), data).status_code == 403

@@ -29,7 +29,7 @@ from unfold.widgets import (
 
 from apps.configuration import timetable
 from apps.configuration.admin.job_runs import duration_text
-from apps.configuration.models import JobRun
+from apps.configuration.models import JobRun, ScheduledJob
 from chatvault.lib.timetable import Daily, Every, When
 
 _UNITS: Final = {"minutes": 60, "hours": 3_600, "days": 86_400}
@@ -65,7 +65,7 @@ class TimetableForm(forms.ModelForm):
     )
 
     class Meta:
-        model = PeriodicTask
+        model = ScheduledJob
         fields = ("enabled",)
         widgets: ClassVar[dict[str, Any]] = {"enabled": UnfoldBooleanSwitchWidget}
         help_texts: ClassVar[dict[str, str]] = {
@@ -98,7 +98,7 @@ class TimetableForm(forms.ModelForm):
         return Every(self.cleaned_data["every"] * _UNITS[unit])
 
 
-@admin.register(PeriodicTask)
+@admin.register(ScheduledJob)
 class TimetableAdmin(ModelAdmin):
     """Jobs of the file. None is added or deleted here."""
 
@@ -122,9 +122,9 @@ class TimetableAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[PeriodicTask]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduledJob]:
         last = JobRun.objects.filter(name=OuterRef("name")).order_by("-pk")
-        rows: QuerySet[PeriodicTask] = super().get_queryset(request)
+        rows: QuerySet[ScheduledJob] = super().get_queryset(request)
         return rows.annotate(
             last_state=Subquery(last.values("state")[:1]),
             last_begin=Subquery(last.values("started_at")[:1]),
@@ -136,11 +136,11 @@ class TimetableAdmin(ModelAdmin):
         super().save_model(request, obj, form, change)
 
     @admin.display(description="job", ordering="name")
-    def job(self, row: PeriodicTask) -> SafeString:
+    def job(self, row: ScheduledJob) -> SafeString:
         return format_html('{}<span class="cv-under">{}</span>', row.name, row.description)
 
     @admin.display(description="due")
-    def due(self, row: PeriodicTask) -> SafeString:
+    def due(self, row: ScheduledJob) -> SafeString:
         return format_html('{}<span class="cv-under">{}</span>', _when_text(row), _other(row))
 
     @display(
@@ -159,59 +159,59 @@ class TimetableAdmin(ModelAdmin):
         return duration_text(row.last_end - row.last_begin)
 
     @admin.display(description="last due", ordering="last_run_at", empty_value="–")
-    def sent(self, row: PeriodicTask) -> Any:
+    def sent(self, row: ScheduledJob) -> Any:
         return row.last_run_at
 
     @display(description="state", ordering="enabled", label={"on": "success", "paused": "warning"})
-    def state(self, row: PeriodicTask) -> tuple[str, str]:
+    def state(self, row: ScheduledJob) -> tuple[str, str]:
         return ("on", "on") if row.enabled else ("paused", "paused")
 
     @admin.display(description="what it does")
-    def purpose(self, row: PeriodicTask) -> str:
+    def purpose(self, row: ScheduledJob) -> str:
         return row.description
 
     @admin.display(description="the file says")
-    def file_says(self, row: PeriodicTask) -> str:
+    def file_says(self, row: ScheduledJob) -> str:
         return str(timetable.default_of(row) or "–")
 
     @admin.action(description="Run now", permissions=["change"])
-    def run_selected(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+    def run_selected(self, request: HttpRequest, queryset: QuerySet[ScheduledJob]) -> None:
         for row in queryset:
             self._run(request, row)
 
     @admin.action(description="Back to the file's time", permissions=["change"])
-    def restore_selected(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+    def restore_selected(self, request: HttpRequest, queryset: QuerySet[ScheduledJob]) -> None:
         count = sum(timetable.restore(row=row) for row in queryset)
         messages.success(request, f"{count} jobs are as the file says again.")
 
     @admin.action(description="Pause", permissions=["change"])
-    def pause_selected(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet[ScheduledJob]) -> None:
         count = sum(timetable.pause(row=row, is_paused=True) for row in queryset)
         messages.success(request, f"{count} jobs paused.")
 
     @admin.action(description="Continue", permissions=["change"])
-    def continue_selected(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+    def continue_selected(self, request: HttpRequest, queryset: QuerySet[ScheduledJob]) -> None:
         count = sum(timetable.pause(row=row, is_paused=False) for row in queryset)
         messages.success(request, f"{count} jobs continue.")
 
     @action(description="Save and run now", permissions=["change"])
-    def run_one(self, request: HttpRequest, obj: PeriodicTask) -> None:
+    def run_one(self, request: HttpRequest, obj: ScheduledJob) -> None:
         self._run(request, obj)
 
     @action(description="Back to the file's time", permissions=["change"])
-    def restore_one(self, request: HttpRequest, obj: PeriodicTask) -> None:
+    def restore_one(self, request: HttpRequest, obj: ScheduledJob) -> None:
         timetable.restore(row=obj)
 
-    def _run(self, request: HttpRequest, row: PeriodicTask) -> None:
+    def _run(self, request: HttpRequest, row: ScheduledJob) -> None:
         if timetable.run_now(row=row) is None:
             messages.info(request, f"{row.name} waits for a worker already.")
         else:
             messages.success(request, f"{row.name} waits for a worker.")
 
 
-def _when_text(row: PeriodicTask) -> str:
+def _when_text(row: ScheduledJob) -> str:
     return str(timetable.when_of(row) or row.scheduler or "never")
 
 
-def _other(row: PeriodicTask) -> str:
+def _other(row: ScheduledJob) -> str:
     return f"the file: {timetable.default_of(row)}" if timetable.is_changed(row) else ""
