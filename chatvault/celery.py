@@ -5,8 +5,19 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from celery import Celery
-from celery.signals import before_task_publish, task_postrun, task_prerun, worker_ready
+from celery.signals import (
+    before_task_publish,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+)
 
+from chatvault import process
 from chatvault.lib import correlation
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
@@ -16,6 +27,25 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 _CONTEXT: Final = "chatvault_context"
+
+
+@setup_logging.connect
+def leave_the_log_alone(**_: Any) -> None:
+    """Who listens to this tells Celery that the log is set up: by Django's settings."""
+
+
+@worker_init.connect
+@worker_process_init.connect
+def begin(**_: Any) -> None:
+    """A worker of the supervisor has begun already; one started by hand, and each child of
+    either, has not."""
+    process.begin("worker")
+
+
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+def end(**_: Any) -> None:
+    process.end()
 
 
 @before_task_publish.connect

@@ -17,6 +17,7 @@ from chatvault.lib.metrics.access import Access
 from chatvault.lib.metrics.families import Family, Figures
 from chatvault.lib.redact import Secret
 from chatvault.settings.sections import Sections
+from chatvault.telemetry import figures as telemetry
 
 if TYPE_CHECKING:
     from apps.gateway.plane import DataPlane
@@ -32,6 +33,7 @@ FAMILIES: Final = (
     *control_figures.FAMILIES,
     *process.FAMILIES,
     *library.FAMILIES,
+    *telemetry.FAMILIES,
 )
 
 
@@ -46,6 +48,7 @@ def start_background() -> reporter.Reporter:
     started.add(_build)
     started.add(process.source(reporter.process_name()))
     started.add(library.source())
+    started.add(telemetry.figures)
     return started
 
 
