@@ -119,7 +119,8 @@ async def answer(
     except ChatVaultError as error:
         await _refuse(error, request, plane, outlet)
     except Exception:  # the outermost edge: whatever went wrong must not show
-        logger.exception("request failed", extra={"request_id": request.id})
+        trace_id = request.trace.trace_id if request.trace is not None else None
+        logger.exception("request failed", extra={"request_id": request.id, "trace_id": trace_id})
         tell_refused(request, InternalError(), plane)
         if not outlet.is_started:
             await _reply(outlet, *error_reply(InternalError(), request))

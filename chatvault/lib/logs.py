@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
+from chatvault.lib import correlation
 from chatvault.lib.redact import describe, mask
 
 FIELDS: Final = (
@@ -62,10 +63,7 @@ class JsonFormatter(logging.Formatter):
             "role": _process.role,
             "pid": record.process,
         }
-        for name in FIELDS:
-            value = getattr(record, name, None)
-            if value is not None:
-                line[name] = _plain(value)
+        line |= _fields(record)
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = _told(record.exc_info[1])
         return _encode(line).decode()
@@ -82,10 +80,8 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         said = message_of(record)
-        for name in FIELDS:
-            value = getattr(record, name, None)
-            if value is not None:
-                said += f" {name}={_plain(value)}"
+        for name, value in _fields(record).items():
+            said += f" {name}={value}"
         line = f"{self.formatTime(record)} {record.levelname} {record.name}: {said}"
         if record.exc_info and record.exc_info[1] is not None:
             line += "\n" + _as_text(record.exc_info[1])
@@ -100,6 +96,19 @@ def instant(seconds: float) -> str:
     """RFC 3339 in UTC, with milliseconds."""
     text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """What the caller gave, and what is known of the work that is going on."""
+    given = ((name, getattr(record, name, None)) for name in FIELDS)
+    found = {name: _plain(value) for name, value in given if value is not None}
+    if cause := correlation.current():
+        found.setdefault("request_id", cause)
+    if "trace_id" not in found and (trace := sys.modules.get("opentelemetry.trace")):
+        context = trace.get_current_span().get_span_context()
+        if context.is_valid:
+            found["trace_id"] = f"{context.trace_id:032x}"
+    return found
 
 
 def _plain(value: object) -> object:

@@ -8,6 +8,7 @@ import uuid
 
 import pytest
 
+from chatvault.lib import correlation, trace_context
 from chatvault.lib.logs import JsonFormatter, TextFormatter
 from chatvault.lib.redact import describe, mask
 from chatvault.settings.logs import LogSettings
@@ -92,6 +93,13 @@ def test_a_line_of_json_has_its_fields_and_nothing_else() -> None:
         "level": "error", "logger": "apps.x", "event": "done 1", "role": "manage",
         "request_id": "01" * 16, "status": 200, "latency_ms": 5,
     }  # fmt: skip
+
+
+def test_a_line_says_which_request_caused_the_work_and_in_which_trace() -> None:
+    packed = b"t" * 16 + b"s" * 8 + b"\1"
+    with correlation.within("0123456789abcdef"), trace_context.within(packed):
+        line = json.loads(JsonFormatter().format(a_record("working")))
+    assert (line["request_id"], line["trace_id"]) == ("0123456789abcdef", (b"t" * 16).hex())
 
 
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
