@@ -84,6 +84,7 @@ NOT_SHOWN = {
     "chatvault_partitions",
     "chatvault_probe_timestamp_seconds",
     "chatvault_redis_clock_offset_seconds",
+    "chatvault_telemetry_spans_total",  # only where traces are on
     "django_db_new_connections_total",
     "django_http_requests_total_by_method_total",
 }
