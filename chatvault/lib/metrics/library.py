@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import INF
 
-from chatvault.lib.metrics.families import Family, Figures, Number, Row, Values
+from chatvault.lib.metrics.families import Family, Figures, Number, Row, Rows, Values
 
 _LATENCY_S: Final = (
     0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 25.0, 50.0, 75.0,
@@ -92,10 +92,15 @@ def source() -> Callable[[], Figures]:
 
 
 def _counted() -> Figures:
+    """Every family, also one that has nothing yet: another process may have something to add."""
+    counted: dict[str, Rows] = {}
     for metric in REGISTRY.collect():
         family = _BY_NAME.get(metric.name)
-        if family is not None and metric.samples:
-            yield family, _histogram(family, metric) if family.bounds else _counter(family, metric)
+        if family is not None:
+            read = _histogram if family.bounds else _counter
+            counted[family.name] = read(family, metric)
+    for family in FAMILIES:
+        yield family, counted.get(family.name, {})
 
 
 def _less(row: Row, before: Row | None) -> Row:
