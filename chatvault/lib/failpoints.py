@@ -1,7 +1,8 @@
 """Places where the chaos suite makes a process die; nothing else sets CHATVAULT_FAILPOINT.
 
 `CHATVAULT_FAILPOINT=name` or `name:n`: a process that comes to the place for the n-th time kills
-itself there as the kernel would. A place costs a look at a constant when nothing is set:
+itself there as the kernel would. Of several, by commas, each process has one, by its number. A
+place costs a look at a constant when nothing is set:
 
     if failpoints.ARMED:
         failpoints.reach("intent-written")
@@ -34,15 +35,33 @@ PLACES: Final = {
 }
 """By name: what is true there."""
 
-_name, _, _count = os.environ.get("CHATVAULT_FAILPOINT", "").partition(":")
-ARMED: Final = bool(_name)
-_left = {_name: int(_count or 1)}
+_wanted: Final = [
+    (name, int(count or 1))
+    for name, _, count in (
+        one.strip().partition(":") for one in os.environ.get("CHATVAULT_FAILPOINT", "").split(",")
+    )
+    if name
+]
+ARMED: Final = bool(_wanted)
+
+
+class _Turn:
+    """The place of this process: another one after a fork."""
+
+    pid = 0
+    name = ""
+    left = 0
 
 
 def reach(name: str) -> None:
-    """Die here, if it is this place's turn."""
-    if name not in _left:
+    """Die here, if it is this place's turn in this process."""
+    pid = os.getpid()
+    if _Turn.pid != pid:
+        _Turn.pid = pid
+        _Turn.name, _Turn.left = _wanted[pid % len(_wanted)]
+    if name != _Turn.name:
         return
-    _left[name] -= 1
-    if _left[name] <= 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    _Turn.left -= 1
+    if _Turn.left <= 0:
+        os.write(2, f"failpoint {name}\n".encode())
+        os.kill(pid, signal.SIGKILL)

@@ -5,7 +5,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
@@ -73,29 +72,30 @@ def revoke(client: str) -> dict[str, Any]:
     return {"revoked": services.revoke_keys(keys=keys, actor=None)}
 
 
-def deliver(task: str, args: list[Any]) -> dict[str, Any]:
+def deliver(task: str, named: dict[str, Any]) -> dict[str, Any]:
     """Send a task through the broker."""
     from chatvault.celery import app
 
-    app.send_task(task, args=args)
+    app.send_task(task, kwargs=named, retry=False)
     return {}
 
 
-def roll_up(hours_ago: int) -> dict[str, Any]:
-    """Recompute one hour of usage here and now."""
-    from apps.usage import rollups
-    from chatvault.lib import clock
+def enqueue(name: str, task: str, lose: bool) -> dict[str, Any]:
+    """A run that waits for a worker; with `lose` no message of it reaches the broker."""
+    from apps.configuration import job_queue
 
-    hour = clock.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours_ago)
-    return {"sums": rollups.recompute(hour, hour + timedelta(hours=1)), "hour": _text(hour)}
-
-
-def _text(hour: datetime) -> str:
-    return hour.isoformat()
+    if lose:
+        job_queue.send, sent = (lambda row: False), job_queue.send  # type: ignore[assignment]
+    try:
+        row = job_queue.enqueue(name, task)
+    finally:
+        if lose:
+            job_queue.send = sent
+    return {"run": row.pk if row is not None else 0}
 
 
 VERBS: dict[str, Callable[..., dict[str, Any]]] = {
-    each.__name__: each for each in (apply, restore, verify, limits, revoke, deliver, roll_up)
+    each.__name__: each for each in (apply, restore, verify, limits, revoke, deliver, enqueue)
 }
 
 

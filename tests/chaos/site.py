@@ -44,6 +44,8 @@ class Spec:
     redis_behind_proxy: bool = False
     own_disk: bool = False
     """Its journals are on a disk that can be full and forgets what was not forced to it."""
+    wrong_clocks: bool = False
+    """Its processes' clocks can be set; see `set_clock`."""
     more: tuple[tuple[str, str], ...] = field(default=())
     """Settings of the nodes, as pairs."""
 
@@ -174,8 +176,21 @@ class Site:
             "CHATVAULT_VAULT_KEYS": f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
             "DATABASE_URL": self.postgres.tcp_url(DATABASE, port=postgres),
             "REDIS_URL": self.redis.url(redis),
+            **({"CHATVAULT_CLOCK_SHIFTS": str(self._clocks())} if self.spec.wrong_clocks else {}),
             **dict(self.spec.more),
         }
+
+    def set_clock(self, shift_s: float, pid: int | None = None) -> None:
+        """From now on a process, or each that has no shift of its own, is wrong by so much."""
+        path = self._clocks() / ("all" if pid is None else str(pid))
+        draft = path.with_suffix(".new")
+        draft.write_text(str(shift_s))
+        draft.replace(path)
+
+    def _clocks(self) -> Path:
+        folder = self.folder / "clocks"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     @property
     def node(self) -> Node:
@@ -218,11 +233,13 @@ class Site:
         told: dict[str, Any] = json.loads(self._control.stdout.readline())
         return told
 
-    def apply(self, document: Mapping[str, Any]) -> int:
-        """Apply a document and wait until every gateway follows it; returns its revision."""
+    def apply(self, document: Mapping[str, Any], *, is_followed: bool = True) -> int:
+        """Apply a document and wait until gateways follow it; returns its revision."""
         told = self.ask("apply", document=document)
         assert "error" not in told, told["error"]
         revision = int(told["revision"])
+        if not is_followed:
+            return revision
         time.sleep(_FOLLOWED_S)
         wait_until(lambda: all(self.version(node) >= revision for node in self.nodes))
         return revision

@@ -26,9 +26,12 @@ class Trial:
     def __init__(
         self, site: Site, figures: Figures, *, clients: int = 40, pause_s: float = 0.1,
         poor_nano: int = 60_000_000, seed: int = 1, aliases: tuple[str, ...] = ("talk", "brief"),
+        follow: bool = True, period: str = "total",
     ) -> None:  # fmt: skip
         self.site = site
         self.figures = figures
+        self._follow = follow
+        self._period = period
         self.names = Names.of(figures.name)
         self.budgets = {self.names.rich: world.RICH_NANO, self.names.poor: poor_nano}
         self.crowd = Crowd(
@@ -41,8 +44,8 @@ class Trial:
 
     def __enter__(self) -> "Trial":
         site = self.site
-        made = world.clients(site, self.budgets, free=(self.names.free,))
-        site.apply({**world.models(site), "clients": made})
+        made = world.clients(site, self.budgets, free=(self.names.free,), period=self._period)
+        site.apply({**world.models(site), "clients": made}, is_followed=self._follow)
         site.forget_calls()
         self.crowd.__enter__()
         wait_until(lambda: len(self.crowd.log) > 50)
@@ -120,7 +123,8 @@ class Trial:
         rich = [call for call in calls if call.client == self.names.rich]
         phantom = sum(call.answer.status in (402, 429) for call in rich)
         figures.require(overspend=(over, 0), phantom=(phantom, 0))
-        site.apply(world.amounts({name: nano + world.CENT_NANO for name, nano in spent.items()}))
+        left = {name: nano + world.CENT_NANO for name, nano in spent.items()}
+        site.apply(world.amounts(left, self._period))
         leaked, overdrawn = 0, 0
         began = time.monotonic()
         for name in self.budgets:

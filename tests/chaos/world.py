@@ -53,11 +53,11 @@ def models(site: Site) -> dict[str, Any]:
 
 
 def clients(
-    site: Site, budgets: Mapping[str, int], free: tuple[str, ...] = (), **more: Any
+    site: Site, budgets: Mapping[str, int], free: tuple[str, ...] = (), period: str = "total"
 ) -> list[dict[str, Any]]:
     """Clients with a budget in nano-USD each, and some without any limit."""
     return [
-        *[_client(site, name, **_budget(nano), **more) for name, nano in budgets.items()],
+        *[_client(site, name, **_budget(nano, period)) for name, nano in budgets.items()],
         *[_client(site, name) for name in free],
     ]
 
@@ -73,17 +73,17 @@ def _client(site: Site, name: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def _budget(nano: int) -> dict[str, Any]:
+def _budget(nano: int, period: str) -> dict[str, Any]:
     return {
-        "budgets": [{"amount_usd": usd(nano), "period": "total"}],
+        "budgets": [{"amount_usd": usd(nano), "period": period}],
         "quotas": [{"unit": "concurrency", "ceiling": 1000}],
     }
 
 
-def amounts(budgets: Mapping[str, int]) -> dict[str, Any]:
+def amounts(budgets: Mapping[str, int], period: str = "total") -> dict[str, Any]:
     """A document that changes budgets and nothing else."""
     changed = [
-        {"name": name, "team": "chaos", "budgets": [{"amount_usd": usd(nano), "period": "total"}]}
+        {"name": name, "team": "chaos", "budgets": [{"amount_usd": usd(nano), "period": period}]}
         for name, nano in budgets.items()
     ]
     return {"clients": changed}

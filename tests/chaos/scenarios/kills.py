@@ -86,3 +86,49 @@ def kill_node(site: Site, figures: Figures, chance: random.Random) -> None:
             recoveries.append(trial.answers_again(killed_at))
         time.sleep(1)
     figures.note(killed=2, recover_s=round(max(recoveries), 3))
+
+
+GATEWAY_PLACES = (
+    "reserved",
+    "intent-written",
+    "attempt-ended",
+    "attempt-written",
+    "progress-written",
+    "upstream-answered",
+    "settle-written",
+    "limits-settled",
+    "last-byte-sent",
+)
+INGEST_PLACES = ("batch-inserted", "batch-committed", "segment-finished")
+
+
+@scenario(
+    "F16 F39", "R1 R3 R4 R6", "Processes kill themselves at every named place", keeps_site=False
+)
+def failpoints(site: Site, figures: Figures, chance: random.Random) -> None:
+    wanted = {*GATEWAY_PLACES, *INGEST_PLACES}
+    armed = ",".join([f"{name}:{5}" for name in GATEWAY_PLACES] + [f"{n}:3" for n in INGEST_PLACES])
+    site.node.kill_everything()
+    site.node.start(CHATVAULT_FAILPOINT=armed)
+    with Trial(
+        site, figures, aliases=("talk", "brief", "twice"), poor_nano=20_000_000, follow=False
+    ) as trial:
+        ends = time.monotonic() + 60
+        while _reached(site) < wanted and time.monotonic() < ends:
+            time.sleep(0.5)
+        reached = _reached(site)
+        site.node.kill_everything()
+        site.node.start()
+        figures.note(recover_s=round(trial.answers_again(time.monotonic()), 2))
+        time.sleep(1)
+    figures.note(deaths=_log_of(site).count("failpoint "))
+    figures.require(places_not_reached=(sorted(wanted - reached), []))
+
+
+def _log_of(site: Site) -> str:
+    return (site.folder / "home0.log").read_text(errors="replace")
+
+
+def _reached(site: Site) -> set[str]:
+    words = _log_of(site).split("failpoint ")[1:]
+    return {word.split(maxsplit=1)[0] for word in words if word}
