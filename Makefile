@@ -82,6 +82,15 @@ chaos: install-dev ## Break real servers and processes: CHAOS="redis_flush pg_do
 restore-drill: install-dev ## Back up a busy ChatVault, destroy it, restore it, compare the ledgers
 	@exec $(PYTHON_BIN) -m tests.drill
 
+.PHONY: soak
+soak: install-dev ## An hour of light load with kills and changes; SOAK_MINUTES shortens it
+	@scripts/redis.sh
+	@exec $(PYTHON_BIN) -m tests.chaos.soak --json docs/reliability.json
+
+.PHONY: reliability
+reliability: install-dev ## Write the figures of the latest runs into docs/reliability.md
+	@$(PYTHON_BIN) -m tests.chaos.report
+
 .PHONY: docs
 docs: install-dev ## Write the pages that are generated from the code
 	@$(PYTHON_BIN) scripts/write_reference.py && $(PYTHON_BIN) scripts/write_monitoring.py

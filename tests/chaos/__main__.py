@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import tests.chaos.scenarios  # noqa: F401 - fills the table
+from tests.chaos import report
 from tests.chaos.record import Record
 from tests.chaos.runner import Runner
 from tests.chaos.scenario import SCENARIOS
@@ -40,6 +41,8 @@ def main() -> int:
         )
     print(f"chaos: {len(names) - len(broken)} of {len(names)} hold, seed {asked.seed}, "
           f"{time.monotonic() - began:.0f} s")  # fmt: skip
+    if asked.json:
+        report.write(asked.json, report.PAGE)
     for name, why in broken.items():
         print(f"chaos: {name} is broken: {why}")
     return 1 if broken else 0

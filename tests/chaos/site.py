@@ -234,13 +234,14 @@ class Site:
         return told
 
     def apply(self, document: Mapping[str, Any], *, is_followed: bool = True) -> int:
-        """Apply a document and wait until gateways follow it; returns its revision."""
+        """Apply a document and wait until gateways follow it, or only so long as that takes;
+        returns its revision."""
         told = self.ask("apply", document=document)
         assert "error" not in told, told["error"]
         revision = int(told["revision"])
+        time.sleep(_FOLLOWED_S)
         if not is_followed:
             return revision
-        time.sleep(_FOLLOWED_S)
         wait_until(lambda: all(self.version(node) >= revision for node in self.nodes))
         return revision
 

@@ -77,6 +77,12 @@ class Trial:
     def during(self, client: str | None = None) -> list[Call]:
         return self.crowd.between(*self._fault, client)
 
+    def raise_budget(self, nano: int) -> None:
+        """The one that ends gets more; gateways follow while they serve."""
+        self.budgets[self.names.poor] += nano
+        poor = {self.names.poor: self.budgets[self.names.poor]}
+        self.site.apply(world.amounts(poor, self._period), is_followed=False)
+
     def answers_again(self, since: float, client: str | None = None) -> float:
         """Seconds from the moment to the first answer to a request that began after it."""
         wait_until(lambda: self.crowd.answered_since(since, client) is not None)

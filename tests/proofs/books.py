@@ -1,7 +1,7 @@
 """Three witnesses compared: what clients got, what the provider did, what the ledger says."""
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,13 +41,11 @@ class Wrong(NamedTuple):
 
 
 def compare(
-    stage: Stage, log: Sequence[Sent], figures: Figures, among: Container[str] | None = None
+    stage: Stage, log: Sequence[Sent], figures: Figures, among: Iterable[str] | None = None
 ) -> Wrong:
     """Adds what is lost, double, misstated or falsely presented as finished. `among`: only rows
     of these clients count, on a stage that others had before."""
-    rows = {str(row[0]): Row(*row[1:]) for row in stage.query(_ROWS)}
-    if among is not None:
-        rows = {request_id: row for request_id, row in rows.items() if row.client in among}
+    rows = {str(row[0]): Row(*row[1:]) for row in stage.query(_ROWS + _of_clients(among))}
     charges = {str(row[0]): row[1:] for row in stage.query(_CHARGES)}
     seen = _by_nonce(stage.provider.seen())
     acknowledged = [sent for sent in log if sent.answer.is_acknowledged]
@@ -79,6 +77,13 @@ def compare(
         unbounded=(sum(_is_unbounded(row) for row in rows.values()), 0),
     )
     return Wrong(lost, misstated)
+
+
+def _of_clients(names: Iterable[str] | None) -> str:
+    if names is None:
+        return ""
+    listed = ", ".join(f"'{name}'" for name in names)
+    return f" WHERE client_name IN ({listed})"
 
 
 def _by_nonce(entries: Sequence[Seen]) -> dict[str, list[Seen]]:

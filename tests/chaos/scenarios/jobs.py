@@ -30,7 +30,7 @@ def worker_kill(site: Site, figures: Figures, chance: random.Random) -> None:
         wait_until(lambda: bool(site.node.running().child("worker")))
         trial.site.ask("deliver", task=_ROLL_UP, named={"hour": hour})
     figures.note(killed=kills)
-    figures.require(kills_happened=(kills >= 5, True))
+    figures.require(kills_happened=(kills >= 3, True))
 
 
 def _kill_worker(site: Site) -> int:
