@@ -38,4 +38,5 @@ def ordered(candidates: Sequence[Candidate], dice: random.Random) -> list[Candid
     return list(candidates)
 
 
-STRATEGIES: dict[str, Strategy] = {"weighted": weighted, "ordered": ordered}
+ORDERED = "ordered"
+STRATEGIES: dict[str, Strategy] = {"weighted": weighted, ORDERED: ordered}

@@ -38,6 +38,7 @@ class Trial:
             site, self.names, clients=clients, pause_s=pause_s, seed=seed, aliases=aliases
         )
         self.wrong = Wrong([], [])
+        self.revision = 0
         self._calm: list[tuple[float, float]] = []
         self._fault = (0.0, 0.0)
         self._damaged = self._damages()
@@ -45,7 +46,8 @@ class Trial:
     def __enter__(self) -> "Trial":
         site = self.site
         made = world.clients(site, self.budgets, free=(self.names.free,), period=self._period)
-        site.apply({**world.models(site), "clients": made}, is_followed=self._follow)
+        document = {**world.models(site), "clients": made}
+        self.revision = site.apply(document, is_followed=self._follow)
         site.forget_calls()
         self.crowd.__enter__()
         wait_until(lambda: len(self.crowd.log) > 50)

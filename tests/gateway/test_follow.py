@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from apps.gateway.plane import PlaneOptions, View
-from apps.gateway.snapshot.follow import Follower
-from apps.gateway.snapshot.model import Snapshot
+from apps.gateway.snapshot.follow import Follower, SnapshotRefused
+from apps.gateway.snapshot.model import Deployment, Snapshot
 
 
 class Announced(NamedTuple):
@@ -23,6 +23,8 @@ class ControlPlane:
         self.version = 1
         self.built = 0
         self.is_away = False
+        self.deployments: dict[int, Deployment] = {}
+        self.unusable: frozenset[int] = frozenset()
 
     async def since(self, last_id: int) -> tuple[int, Sequence[Announced]]:
         if self.is_away:
@@ -31,7 +33,7 @@ class ControlPlane:
 
     async def snapshot(self) -> Snapshot:
         self.built += 1
-        return Snapshot(self.version, 0.0)
+        return Snapshot(self.version, 0.0, deployments=self.deployments, unusable=self.unusable)
 
 
 class Keys:
@@ -50,9 +52,15 @@ class Plane:
     def __init__(self) -> None:
         self.keys = Keys()
         self.adopted: list[int] = []
+        self.view = _view(Snapshot(0, 0.0))
 
     def adopt(self, view: View) -> None:
+        self.view = view
         self.adopted.append(view.snapshot.version)
+
+
+def _view(snapshot: Snapshot) -> View:
+    return View(snapshot, {}, PlaneOptions(pepper=b"p"))
 
 
 class Bench:
@@ -64,7 +72,7 @@ class Bench:
             self.source,
             last_id=0,
             interval_s=0.01,
-            make_view=lambda snapshot: View(snapshot, {}, PlaneOptions(pepper=b"p")),
+            make_view=_view,
             adopted=self.prepare,
         )
 
@@ -99,5 +107,32 @@ async def test_what_could_not_be_adopted_is_tried_again() -> None:
         await bench.follower.look()
     assert bench.plane.adopted == []
     bench.source.is_away = False
+    await bench.follower.look()
+    assert bench.plane.adopted == [1]
+
+
+async def test_garbage_in_place_of_what_serves_is_not_adopted_until_it_makes_sense() -> None:
+    bench = Bench()
+    served = Deployment(7, "d", "p", "openai", "http://p", "m", {}, "", 0, "http://p:80")
+    bench.source.deployments = {7: served}
+    bench.source.news = [Announced("configuration.revision")]
+    await bench.follower.look()
+    bench.source.version, bench.source.deployments = 2, {}
+    bench.source.unusable = frozenset({7})
+    bench.source.news.append(Announced("accounts.key", "abc"))
+    bench.source.news.append(Announced("configuration.revision"))
+    with pytest.raises(SnapshotRefused):
+        await bench.follower.look()
+    assert bench.plane.adopted == [1]
+    assert bench.plane.keys.dropped == ["abc"]
+    bench.source.deployments, bench.source.unusable = {7: served}, frozenset()
+    await bench.follower.look()
+    assert bench.plane.adopted == [1, 2]
+
+
+async def test_what_made_no_sense_from_the_beginning_keeps_nothing_else_back() -> None:
+    bench = Bench()
+    bench.source.unusable = frozenset({7})
+    bench.source.news = [Announced("configuration.revision")]
     await bench.follower.look()
     assert bench.plane.adopted == [1]

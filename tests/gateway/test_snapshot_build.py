@@ -179,6 +179,16 @@ def test_a_provider_with_a_broken_address_is_left_out():
     world.provider.save()
     other = make_deployment(provider=make_provider(family="demo"), model="demo")
     assert list(build_snapshot().deployments) == [other.pk]
+    assert build_snapshot().unusable == {world.deployment.pk}
+
+
+def test_a_family_that_does_not_exist_is_left_out_and_a_strategy_is_made_up_for():
+    world = make_world()
+    type(world.provider).objects.update(family="no-such")
+    type(world.alias).objects.update(strategy="no-such")
+    made = build_snapshot()
+    assert (made.deployments, made.unusable) == ({}, {world.deployment.pk})
+    assert made.aliases[world.alias.name].strategy == "ordered"
 
 
 def test_a_deployment_without_a_credential():

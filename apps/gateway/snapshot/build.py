@@ -17,8 +17,10 @@ from apps.billing.limits import BudgetLimit, QuotaLimit, ScopeLimits
 from apps.billing.pricing import Price, Terms
 from apps.configuration import revisions
 from apps.gateway.snapshot.model import Alias, Client, Deployment, Snapshot, Target
+from apps.gateway.strategies import ORDERED, STRATEGIES
 from apps.providers import models as providers
 from apps.providers import services as provider_services
+from apps.providers.adapters.registry import FAMILIES
 from chatvault.lib import clock
 from chatvault.lib.errors import UpstreamForbidden
 
@@ -36,7 +38,7 @@ def build_snapshot() -> Snapshot:
     """
     version = revisions.latest_id()
     limits = _limits()
-    deployments = _deployments()
+    deployments, unusable = _deployments()
     return Snapshot(
         version=version,
         built_at_s=clock.wall_s(),
@@ -45,17 +47,20 @@ def build_snapshot() -> Snapshot:
         prices=_prices(clock.now()),
         clients=_clients(limits),
         key_limits=limits["key"],
+        unusable=unusable,
     )
 
 
-def _deployments() -> dict[int, Deployment]:
+def _deployments() -> tuple[dict[int, Deployment], frozenset[int]]:
+    """Those that can serve, and the ids of those whose rows nobody could have saved."""
     rows = (
         providers.Deployment.objects.filter(is_active=True, provider__is_active=True)
         .filter(Q(credential=None) | Q(credential__is_active=True))
         .select_related("provider", "credential__provider")
     )
-    made = (_deployment(row) for row in rows)
-    return {each.id: each for each in made if each is not None}
+    made = {row.pk: _deployment(row) for row in rows}
+    usable = {pk: each for pk, each in made.items() if each is not None}
+    return usable, frozenset(made.keys() - usable.keys())
 
 
 def _deployment(row: providers.Deployment) -> Deployment | None:
@@ -64,6 +69,9 @@ def _deployment(row: providers.Deployment) -> Deployment | None:
         origin = provider_services.origin_of(provider)
     except UpstreamForbidden as forbidden:
         log.warning("%s is left out: %s", row.name, forbidden.message)
+        return None
+    if provider.family not in FAMILIES:
+        log.warning("%s is left out: there is no family %r", row.name, provider.family)
         return None
     if credential is not None and credential.provider_id != provider.pk:
         log.warning("%s is left out: its credential is another provider's", row.name)
@@ -92,7 +100,7 @@ def _aliases(deployments: dict[int, Deployment]) -> dict[str, Alias]:
         row.name: Alias(
             id=row.pk,
             name=row.name,
-            strategy=row.strategy,
+            strategy=row.strategy if row.strategy in STRATEGIES else ORDERED,
             created_s=int(row.created_at.timestamp()),
             targets=tuple(
                 Target(deployment_id=each.deployment_id, weight=each.weight, position=each.position)

@@ -31,6 +31,10 @@ class Source(Protocol):
     async def snapshot(self) -> Snapshot: ...
 
 
+class SnapshotRefused(Exception):
+    """What serves well would not serve by it: the last good one goes on."""
+
+
 class Follower:
     """Asks every `interval_s`. A source that fails changes nothing: the last good view serves."""
 
@@ -66,7 +70,7 @@ class Follower:
                 await self.look()
             except Exception as error:  # a database that is away must not end the following
                 if not self._is_failing:
-                    logger.warning("configuration cannot be followed: %s", type(error).__name__)
+                    logger.warning("configuration cannot be followed: %s", _told(error))
                 self._is_failing = True
             else:
                 if self._is_failing:
@@ -84,9 +88,16 @@ class Follower:
                 is_changed = True
         if is_changed:
             snapshot = await self._source.snapshot()
+            if broken := snapshot.unusable & self._plane.view.snapshot.deployments.keys():
+                raise SnapshotRefused(f"{len(broken)} deployments that serve make no sense in it")
             await self._adopted(snapshot)
             self._plane.adopt(self._make_view(snapshot))
             self._plane.keys.expire()  # what keys say of aliases and teams may have changed
             logger.info("serving revision %d", snapshot.version)
         self._last_id = last_id
         self._plane.followed_at = clock.monotonic()
+
+
+def _told(error: Exception) -> str:
+    """Errors of ours are sentences; those of others may name what nobody should read."""
+    return str(error) if isinstance(error, SnapshotRefused) else type(error).__name__

@@ -70,3 +70,4 @@ class Snapshot(msgspec.Struct, frozen=True):
     prices: dict[int, dict[str, tuple[Price, ...]]] = {}  # book id, model: newest start first
     clients: dict[int, Client] = {}
     key_limits: dict[int, ScopeLimits] = {}  # by key id, where the key has limits of its own
+    unusable: frozenset[int] = frozenset()  # deployments that are active and make no sense
