@@ -23,7 +23,8 @@ class LogSettings(Section):
     def as_django(self, level: str) -> dict[str, Any]:
         """Django's LOGGING. Levels below INFO are for our own packages: others would tell what
         they were given."""
-        others = "INFO" if level.upper() in ("DEBUG", "NOTSET") else level
+        is_debug = level.upper() in ("DEBUG", "NOTSET")
+        others = "INFO" if is_debug else level
         formatter = "JsonFormatter" if self.format == "json" else "TextFormatter"
         return {
             "version": 1,
@@ -37,6 +38,7 @@ class LogSettings(Section):
             "loggers": {
                 "apps": {"level": level},
                 "chatvault": {"level": level},
+                "celery": {"level": "WARNING" if level.upper() == "INFO" else others},
                 **{name: {"level": "WARNING"} for name in _TALKATIVE},
             },
         }

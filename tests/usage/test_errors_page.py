@@ -56,7 +56,7 @@ def test_the_list_tells_what_where_and_how_often(browser):
     ErrorHour.objects.create(group_id=group.pk, hour=hour, count=2)
     ErrorHour.objects.create(group_id=group.pk, hour=hour - timedelta(hours=2), count=1)
     html = browser.get(LIST).content.decode()
-    for text in ("upstream_timeout", "Failed request", "gpt@openai", "notebook", "status 504"):
+    for text in ("upstream_timeout", "Failed request", "gpt@openai", "notebook", "Open"):
         assert text in html
     assert 'aria-label="3 from ' in html
     assert html.count("<rect") == 2

@@ -39,7 +39,7 @@ class ErrorGroupAdmin(ModelAdmin):
     """What failed and what was refused, by code, deployment and client. Nobody edits them; who may
     change errors says that they are known or mended."""
 
-    list_display = ("what", "where", "how_often", "trend", "first", "last", "told", "state_label")
+    list_display = ("what", "where", "state_label", "how_often", "trend", "seen")
     list_display_links = ("what",)
     list_filter = (
         error_filters.StateFilter,
@@ -148,17 +148,9 @@ class ErrorGroupAdmin(ModelAdmin):
     def trend(self, group: ErrorGroup) -> str:
         return error_trend.chart(group.trend)  # type: ignore[attr-defined]
 
-    @admin.display(description="first seen", ordering="first_seen")
-    def first(self, group: ErrorGroup) -> str:
-        return instant_text(group.first_seen)
-
-    @admin.display(description="last seen", ordering="last_seen")
-    def last(self, group: ErrorGroup) -> str:
-        return instant_text(group.last_seen)
-
-    @admin.display(description="told last")
-    def told(self, group: ErrorGroup) -> str:
-        return group.last_detail
+    @display(description="last seen, first seen", header=True, ordering="last_seen")
+    def seen(self, group: ErrorGroup) -> tuple[str, str]:
+        return instant_text(group.last_seen), f"since {instant_text(group.first_seen)}"
 
     @display(
         description="state",
