@@ -91,6 +91,10 @@ soak: install-dev ## An hour of light load with kills and changes; SOAK_MINUTES 
 reliability: install-dev ## Write the figures of the latest runs into docs/reliability.md
 	@$(PYTHON_BIN) -m tests.chaos.report
 
+.PHONY: capacity
+capacity: install-dev ## Thousands of requests and streams at once on two cores (3 minutes)
+	@exec $(PYTHON_BIN) -m benchmarks.capacity
+
 .PHONY: docs
 docs: install-dev ## Write the pages that are generated from the code
 	@$(PYTHON_BIN) scripts/write_reference.py && $(PYTHON_BIN) scripts/write_monitoring.py

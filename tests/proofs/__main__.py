@@ -51,6 +51,11 @@ def _rolling_restarts(folder: Path) -> Figures:
             server.kill()
 
 
+def _restart_alone(folder: Path) -> Figures:
+    with Stage(folder) as stage:
+        return rolling.prove(stage, restarts=5, rate=50)
+
+
 def _make_run(folder: Path) -> Figures:
     kept = os.environ.get("CHATVAULT_SCREENSHOTS")
     return fresh.prove(folder, Path(kept) if kept else folder)
@@ -88,6 +93,7 @@ PROOFS: dict[str, Proof] = {
     "lose_messages": _lose_messages,
     "peers": peers.prove,
     "rolling_restarts": _rolling_restarts,
+    "restart_alone": _restart_alone,
     "make_run": _make_run,
 }
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.metrics.folk import samples
 from tests.run.tree import ROOT, Tree, environment
+from tests.servers.postgres import PostgresServer
 
 pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
 
@@ -130,13 +131,6 @@ def _states(tree: Tree) -> dict[str, str]:
     return {line["name"]: line["state"] for line in tree.state().get("processes", [])}
 
 
-def test_a_role_of_a_folder_runs_once(apart: tuple[Tree, Tree]) -> None:
-    gateway, _ = apart
-    with Tree(gateway.home, "--only", "web") as second:
-        assert second.wait() == 2
-    assert "Another ChatVault serves the state folder" in gateway.output()
-
-
 def test_serving_waits_for_somebody_to_prepare(tmp_path: Path) -> None:
     home = tmp_path / "home"
     database = f"sqlite:///{tmp_path}/shared.sqlite3"
@@ -171,3 +165,25 @@ def test_a_gateway_alone_imports_no_page() -> None:
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_gateway_starts_from_what_it_stored_while_the_database_is_away(
+    tmp_path: Path, own_postgres: PostgresServer
+) -> None:
+    own_postgres.make_database("roles")
+    home = tmp_path / "home"
+    settings = {"DATABASE_URL": own_postgres.tcp_url("roles")}
+    assert _prepare(home, **settings).returncode == 0
+    with Tree(home, "--only", "gateway,ingest", **settings) as tree:
+        tree.ready()
+        assert tree.stop() == 0
+    own_postgres.kill()
+    with Tree(home, "--only", "gateway,ingest", **settings) as tree:
+        tree.ready()
+        tree.wait_for(
+            lambda: _states(tree).get("prepare") == "running" or "Trying again" in tree.output()
+        )
+        assert tree.child("ingest") == 0
+        own_postgres.start()
+        tree.wait_for(lambda: bool(tree.child("ingest")))
+        assert tree.get("/readyz") == 200

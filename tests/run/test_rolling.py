@@ -42,11 +42,6 @@ def test_rolling_restarts_fail_no_request_and_cut_no_stream(two: Stage) -> None:
     assert not figures.broken
 
 
-def test_one_process_is_replaced_while_callers_wait(one: Stage) -> None:
-    figures = prove(one, restarts=1, rate=50)
-    assert not figures.broken
-
-
 def test_what_one_process_does_when_it_is_told_to_end(one: Stage) -> None:
     """Idle connections get a last answer, short streams their end, long ones an error event."""
     document = models(one)
