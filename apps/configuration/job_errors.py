@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from chatvault.lib.errors import ChatVaultError
-from chatvault.lib.redact import MASK
+from chatvault.lib.redact import describe
 
 _MOST: Final = 500
-_SECRET: Final = re.compile(
-    r"(?<=://)[^\s/@]+@"  # user and password of a URL
-    r"|\b(?:cv_|sk-|sk_|pk-|AIza|Bearer\s+)[\w.\-]+"
-    r"|(?=\w*\d)(?=\w*[A-Za-z])[\w+/=\-]{24,}"  # long, of digits and letters: a key or a digest
-)
 
 
 class JobProblem(Exception):
@@ -34,17 +28,11 @@ class JobTakenAway(JobProblem):
 
 
 def told(error: BaseException) -> tuple[str, str]:
-    """Class and message for a page: one line, nothing that looks like a secret."""
+    """Class and message for a page: nothing that looks like a secret or quotes a value."""
     if isinstance(error, JobProblem):
         text = str(error)
     elif isinstance(error, ChatVaultError):
         text = error.message
     else:
-        first = str(error).strip().splitlines()[:1]
-        text = clean(first[0] if first else "")
+        text = describe(error)
     return type(error).__name__[:100], text[:_MOST]
-
-
-def clean(text: str) -> str:
-    """The text without what may be a secret."""
-    return _SECRET.sub(MASK, text)

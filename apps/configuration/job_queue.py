@@ -50,7 +50,12 @@ def send(row: JobRun) -> bool:
         headers[correlation.HEADER] = row.correlation_id
     try:
         _application().send_task(
-            row.task, kwargs=row.arguments, headers=headers, expires=_EXPIRES_S, retry=False
+            row.task,
+            kwargs=row.arguments,
+            headers=headers,
+            expires=_EXPIRES_S,
+            retry=True,  # a connection that the broker closed meanwhile is only noticed now
+            retry_policy={"max_retries": 1, "interval_start": 0.1},
         )
     except (OperationalError, OSError):
         _logger.warning("The broker cannot be reached; %s waits for the next look.", row.name)

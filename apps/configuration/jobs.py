@@ -161,7 +161,9 @@ def _begin(name: str, task: str, arguments: dict[str, Any], **declared: Any) -> 
     try:
         with transaction.atomic():
             waiting = before.filter(state=JobRun.State.QUEUED).first()
-            if waiting is not None and _claim(waiting, started):
+            if waiting is not None and waiting.correlation_id:
+                correlated = {}
+            if waiting is not None and _claim(waiting, started | correlated):
                 row = waiting
             else:
                 row = JobRun.objects.create(
