@@ -133,3 +133,9 @@ def test_grafana_finds_source_and_dashboards() -> None:
     assert source["type"] == "prometheus"
     provider = yaml.safe_load((folder / "dashboards/chatvault.yml").read_text())["providers"][0]
     assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
+
+
+def test_the_chart_takes_rules_and_dashboards_from_here() -> None:
+    files = ROOT / "deploy/helm/chatvault/files"
+    assert (files / "rules").resolve() == RULES
+    assert (files / "dashboards").resolve() == ROOT / "deploy/grafana/dashboards"
