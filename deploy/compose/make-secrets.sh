@@ -36,10 +36,13 @@ keep secret_key "$(openssl rand -base64 48 | tr -d '\n')"
 keep key_pepper "$(openssl rand -base64 32)"
 keep vault_keys "k1:$(openssl rand -base64 32)"
 keep postgres_password "$(word)"
-keep chatvault_db_password "$(word)"
+keep database_password "$(word)"
+keep database_owner_password "$(word)"
 keep grafana_password "$(word)"
 keep database_url \
-    "postgresql://chatvault:$(cat secrets/chatvault_db_password)@postgres:5432/chatvault"
+    "postgresql://chatvault_app:$(cat secrets/database_password)@postgres:5432/chatvault"
+keep database_owner_url \
+    "postgresql://chatvault_owner:$(cat secrets/database_owner_password)@postgres:5432/chatvault"
 
 # The users and their rights come from ../redis/users.acl; passwords are added as digests.
 # The password in a URL that was made before; else a new one.

@@ -78,7 +78,7 @@ _WEAK = base64.b64encode(b"a" * 32).decode()
         ("vault_keys", base64.b64encode(bytes(range(32))).decode()),
         ("postgres_password", "postgres"),
         ("grafana_password", "admin"),
-        ("chatvault_db_password", "<your password here>"),
+        ("database_password", "<your password here>"),
         ("database_url", "postgresql://chatvault@postgres:5432/chatvault"),
         ("database_url", "postgresql://chatvault:password@postgres:5432/chatvault"),
         ("redis_url", "redis://redis:6379/0"),

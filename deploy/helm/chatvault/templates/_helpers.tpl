@@ -67,6 +67,30 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
+{{- /* Who makes tables and partitions has the owner's address too: prepare and worker. */}}
+{{- define "chatvault.ownerEnv" -}}
+{{- if .Values.database.ownerSecret }}
+- {name: CHATVAULT_DATABASE_OWNER_URL_FILE, value: /run/secrets/owner/database_owner_url}
+{{- end }}
+{{- end }}
+
+{{- define "chatvault.ownerMounts" -}}
+{{- if .Values.database.ownerSecret }}
+- {name: owner, mountPath: /run/secrets/owner, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "chatvault.ownerVolumes" -}}
+{{- with .Values.database.ownerSecret }}
+- name: owner
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items:
+      - {key: {{ $.Values.database.ownerKey }}, path: database_owner_url}
+{{- end }}
+{{- end }}
+
 {{- define "chatvault.envFrom" -}}
 {{- range .Values.providerSecrets }}
 - secretRef: {name: {{ . }}}
