@@ -7,7 +7,7 @@ TEST_ARGS ?= -n 2 --dist loadgroup -q
 .PHONY: help
 help: ## Show what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
-		awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+		awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 .PHONY: install
 install: ## Make .venv and install what ChatVault needs to run
@@ -77,6 +77,10 @@ image-check: install-dev ## Build and start the image's steps without a containe
 chaos: install-dev ## Break real servers and processes: CHAOS="redis_flush pg_down", CHAOS=--list
 	@scripts/package.sh redis-server redis-server "the faults of shared limits"
 	@exec $(PYTHON_BIN) -m tests.chaos --json docs/reliability.json $(CHAOS)
+
+.PHONY: compose-rehearsal
+compose-rehearsal: install-dev ## Run what compose.yaml says as plain processes, and use it
+	@deploy/tools.sh && exec $(PYTHON_BIN) -m tests.rehearsal
 
 .PHONY: restore-drill
 restore-drill: install-dev ## Back up a busy ChatVault, destroy it, restore it, compare the ledgers

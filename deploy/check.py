@@ -146,17 +146,25 @@ def _exposure(analyze: str, unit: Path) -> Iterator[str]:
 def proxy() -> Iterator[str]:
     """nginx reads its configuration, with names and certificates that exist here."""
     nginx = _tool("nginx")
-    text = (DEPLOY / "compose/nginx/nginx.conf").read_text(encoding="utf-8")
-    version = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=False).stderr
-    number = tuple(map(int, re.findall(r"\d+", version)[:3]))
-    text = re.sub(r"server (gateway-\d|web):8000 resolve", "server 127.0.0.1:8000", text)
-    if number < (1, 25, 1):
-        text = text.replace("http2 on;", "").replace("8443 ssl;", "8443 ssl http2;")
     with tempfile.TemporaryDirectory() as folder:
         _make_certificate(Path(folder))
         path = Path(folder) / "nginx.conf"
-        path.write_text(text.replace("/run/secrets/", f"{folder}/"), encoding="utf-8")
+        path.write_text(nginx_here(nginx, {}, Path(folder)), encoding="utf-8")
         yield from _run(nginx, "-t", "-q", "-c", path)
+
+
+def nginx_here(nginx: str, ports: dict[str, int], secrets: Path) -> str:
+    """The configuration for this machine's nginx: its version, places for names, secrets."""
+    text = (DEPLOY / "compose/nginx/nginx.conf").read_text(encoding="utf-8")
+    told = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=False).stderr
+    number = tuple(map(int, re.findall(r"\d+", told)[:3]))
+    for name in ("gateway-1", "gateway-2", "web"):
+        text = text.replace(f"{name}:8000 resolve", f"127.0.0.1:{ports.get(name, 8000)}")
+    if number < (1, 25, 1):
+        text = text.replace("http2 on;", "").replace("8443 ssl;", "8443 ssl http2;")
+    for port in (8080, 8443):
+        text = text.replace(f"listen {port}", f"listen 127.0.0.1:{ports.get(str(port), port)}")
+    return text.replace("/run/secrets/", f"{secrets}/")
 
 
 def _make_certificate(folder: Path) -> None:
