@@ -88,6 +88,7 @@ class Tie:
         self._changed = asyncio.Event()
         self._has_told = False
         self._watcher = 0
+        self._is_watching = False
 
     async def run(self) -> None:
         """Stay tied for as long as the task lives."""
@@ -148,6 +149,8 @@ class Tie:
             self.stats.operations += len(part)
             answered = partial(self._answered, part, clock.monotonic())
             link.ask(("EVALSHA", SHA, 1, self._root, blob), answered)
+            if not self._is_watching:
+                self._watch(link, self._watcher)
 
     def _answered(self, part: list[_Sent], asked_at: float, reply: Any) -> None:
         if isinstance(reply, Exception):
@@ -229,7 +232,8 @@ class Tie:
     async def _stay_up(self, link: Link) -> None:
         """Until another epoch rules. Raises LinkLost."""
         self._watcher += 1
-        asyncio.get_running_loop().call_later(self._timeout_s / 2, self._watch, link, self._watcher)
+        self._is_watching = False
+        self._watch(link, self._watcher)
         while not self._changed.is_set():
             await self._turn()
             try:
@@ -240,14 +244,20 @@ class Tie:
             raise LinkLost("the connection was lost")
 
     def _watch(self, link: Link, watcher: int) -> None:
-        """Give up on a server that is silent; one more turn for what waits to be read."""
+        """Give up on a server that is silent; one more turn for what waits to be read. Where
+        nothing is asked nobody watches."""
         if watcher != self._watcher or not self.is_up:
             return
-        loop = asyncio.get_running_loop()
-        if self._is_silent(link):
-            loop.call_later(0, self._judge, link, link.waiting_since, watcher)
+        since = link.waiting_since
+        self._is_watching = bool(since)
+        if not since:
             return
-        loop.call_later(self._timeout_s / 2, self._watch, link, watcher)
+        left_s = since + self._timeout_s - clock.monotonic()
+        loop = asyncio.get_running_loop()
+        if left_s > 0:
+            loop.call_later(left_s, self._watch, link, watcher)
+        else:
+            loop.call_later(0, self._judge, link, since, watcher)
 
     def _judge(self, link: Link, waiting_since: float, watcher: int) -> None:
         if link.waiting_since == waiting_since and link is self._link:
@@ -257,10 +267,6 @@ class Tie:
             link.give_up_waiting()
         else:
             self._watch(link, watcher)
-
-    def _is_silent(self, link: Link) -> bool:
-        since = link.waiting_since
-        return bool(since) and clock.monotonic() - since > self._timeout_s
 
     def _pushed(self, message: list[Any]) -> None:
         if self._on_news is not None:
