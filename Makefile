@@ -88,7 +88,7 @@ restore-drill: install-dev ## Back up a busy ChatVault, destroy it, restore it, 
 
 .PHONY: soak
 soak: install-dev ## An hour of light load with kills and changes; SOAK_MINUTES shortens it
-	@scripts/redis.sh
+	@scripts/package.sh redis-server redis-server "the soak of shared limits"
 	@exec $(PYTHON_BIN) -m tests.chaos.soak --json docs/reliability.json
 
 .PHONY: reliability

@@ -52,6 +52,7 @@ class Crowd:
     def __init__(
         self, site: Site, names: Names, *, clients: int, pause_s: float, seed: int,
         aliases: Sequence[str] = ("talk", "brief"),
+        mark: str = "n",
     ) -> None:  # fmt: skip
         self.log: list[Call] = []
         self.running: set[int] = set()
@@ -61,6 +62,7 @@ class Crowd:
         self._pause_s = pause_s
         self._seed = seed
         self._aliases = aliases
+        self._mark = mark
         self._is_over = False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._all()))
 
@@ -110,8 +112,9 @@ class Crowd:
         await asyncio.sleep(chance.random() * self._pause_s * 2)
         while not self._is_over:
             count += 1
-            call = Call(f"{names.rich}-n{number}x{count}", client, chance.choice(self._aliases),
-                        time.monotonic(), stream=chance.random() < 0.5)  # fmt: skip
+            nonce = f"{names.rich}-{self._mark}{number}x{count}"
+            call = Call(nonce, client, chance.choice(self._aliases), time.monotonic())
+            call.stream = chance.random() < 0.5
             body = body_of(call.alias, call.nonce, stream=call.stream, most=100)
             try:
                 async with asyncio.timeout(PATIENCE_S):

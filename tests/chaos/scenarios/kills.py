@@ -20,7 +20,7 @@ def kill(pid: int) -> float:
     return time.monotonic()
 
 
-def _kill_gateways(trial: Trial, kills: int, chance: random.Random, life_s: float) -> None:
+def kill_gateways(trial: Trial, kills: int, chance: random.Random, life_s: float) -> None:
     """One gateway at a time, each after a life of up to twice `life_s` of its node."""
     site, recoveries, dead = trial.site, [], []
     for _ in range(kills):
@@ -51,7 +51,7 @@ def _resolved_s(node: Node, pid: int, killed_at: float) -> float:
 @scenario("F16 F39", "R1 R3 R4 R6 R9", "Gateway processes are killed at random")
 def kills(site: Site, figures: Figures, chance: random.Random) -> None:
     with Trial(site, figures, clients=50, pause_s=0.08) as trial:
-        _kill_gateways(trial, 12, chance, life_s=0.7)
+        kill_gateways(trial, 12, chance, life_s=0.7)
 
 
 @scenario(
@@ -59,7 +59,7 @@ def kills(site: Site, figures: Figures, chance: random.Random) -> None:
 )
 def kills_200(site: Site, figures: Figures, chance: random.Random) -> None:
     with Trial(site, figures, clients=60, pause_s=0.08, poor_nano=1_500_000_000) as trial:
-        _kill_gateways(trial, 200, chance, life_s=0.8)
+        kill_gateways(trial, 200, chance, life_s=0.8)
         wait_until(lambda: len(trial.crowd.log) >= 20_000, 600)
     figures.require(enough_requests=(len(trial.crowd.log) >= 20_000, True))
 

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.processes import rss_mb
+from tests.chaos import world
+from tests.chaos.crowd import Crowd, refusals
 from tests.chaos.scenario import scenario
 from tests.chaos.servers import free_port
 from tests.chaos.site import Site, Spec
@@ -19,6 +21,10 @@ from tests.proofs.stage import wait_until
 WRONG_CLOCKS = Spec(wrong_clocks=True)
 COLLECTOR = free_port()
 TRACED = Spec(more=(("CHATVAULT_TELEMETRY_ENDPOINT", f"http://127.0.0.1:{COLLECTOR}"),))
+NARROW = Spec(
+    processes=2,
+    more=(("CHATVAULT_GATEWAY_MAX_RUNNING", "8"), ("CHATVAULT_GATEWAY_MAX_QUEUE", "20")),
+)
 _TEN_MINUTES_S = 600.0
 _GROWTH = 0.15
 
@@ -126,3 +132,38 @@ def descriptors(pid: int) -> int:
     with suppress(OSError):
         return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
     return 0
+
+
+@scenario("F35", "R18", "Five times as many clients as can be served at once", spec=NARROW)
+def overload(site: Site, figures: Figures, chance: random.Random) -> None:
+    few = {"clients": 16, "pause_s": 0.0, "aliases": ("talk",), "seed": 1}
+    with Trial(site, figures, poor_nano=world.RICH_NANO, **few) as trial:  # type: ignore[arg-type]
+        begin = time.monotonic()
+        trial.calm(6)
+        peak = _goodput(trial, begin, time.monotonic())
+        more = {**few, "clients": 64, "seed": 2}
+        with Crowd(site, trial.names, mark="m", **more) as others:  # type: ignore[arg-type]
+            time.sleep(1)
+            with trial.fault():
+                time.sleep(6)
+            time.sleep(0.5)
+        trial.crowd.log += others.log
+        trial.calm(1)
+    calls = trial.during()
+    served = [call.took_ms for call in calls if call.answer.is_acknowledged]
+    refused = [call.took_ms for call in calls if call.answer.status == 503]
+    kept = len(served) / 6 / max(peak, 1)
+    figures.note(goodput_peak=round(peak, 1), refused_by_policy=len(refused),
+                 refused_p99_ms=round(_p99(refused)), served_p99_ms=round(_p99(served)),
+                 refused=dict(refusals(calls)))  # fmt: skip
+    figures.require(goodput_is_kept=(kept >= 0.9, True))
+    figures.note(goodput_kept=round(kept, 2))
+
+
+def _goodput(trial: Trial, begin: float, end: float) -> float:
+    calls = trial.crowd.between(begin, end)
+    return sum(call.answer.is_acknowledged for call in calls) / (end - begin)
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)] if values else 0.0
