@@ -80,6 +80,11 @@ class Node:
     def gateways(self) -> list[int]:
         return self.running().all_of("gateway")
 
+    def child(self, name: str) -> int:
+        """Its process id, once it has one: 0 would mean this very process to `os.kill`."""
+        wait_until(lambda: bool(self.running().child(name)))
+        return self.running().child(name)
+
     def kill_everything(self) -> float:
         """SIGKILL to the supervisor and all that it started; the moment."""
         if self.tree is None:

@@ -70,13 +70,13 @@ class Watch:
     """Looks every 10 s, in a thread."""
 
     def __init__(self, site: Site) -> None:
-        tree = site.node.running()
+        node = site.node
         self._site = site
         self._pids = {
-            "gateways": [tree.child("gateway3"), tree.child("gateway4")],
-            "ingest": [tree.child("ingest")],
-            "beat": [tree.child("beat")],
-            "supervisor": [tree.pid],
+            "gateways": [node.child("gateway3"), node.child("gateway4")],
+            "ingest": [node.child("ingest")],
+            "beat": [node.child("beat")],
+            "supervisor": [node.running().pid],
         }
         self.samples = Samples()
         self._over = threading.Event()
@@ -146,11 +146,10 @@ def _disturb(site: Site, trial: Trial, chance: random.Random) -> str:
     """One of the things that happen in an hour; its name."""
     what = chance.choice(("gateway", "gateway", "worker", "budgets", "redis_empty", "redis_silent",
                           "postgres"))  # fmt: skip
-    tree = site.node.running()
     if what == "gateway":
-        kill(tree.child(chance.choice(("gateway1", "gateway2"))))
+        kill(site.node.child(chance.choice(("gateway1", "gateway2"))))
     elif what == "worker":
-        kill(tree.child("worker"))
+        kill(site.node.child("worker"))
     elif what == "budgets":
         trial.raise_budget(1_000_000)
     elif what == "redis_empty":

@@ -84,7 +84,7 @@ def disk_short_writes(site: Site, figures: Figures, chance: random.Random) -> No
 
 @scenario("F25 F30", "R1 R14", "Ingest stands still until the journal's cap is reached", spec=SMALL)
 def journal_cap(site: Site, figures: Figures, chance: random.Random) -> None:
-    ingest = site.node.running().child("ingest")
+    ingest = site.node.child("ingest")
     with Trial(site, figures, clients=60, pause_s=0.05) as trial:
         trial.calm(2)
         with trial.fault():
@@ -114,7 +114,7 @@ def journal_damage(site: Site, figures: Figures, chance: random.Random) -> None:
     flips = 20
     with Trial(site, figures) as trial:
         time.sleep(1)
-        os.kill(site.node.running().child("ingest"), signal.SIGSTOP)
+        os.kill(site.node.child("ingest"), signal.SIGSTOP)
         time.sleep(3)
         site.node.kill_everything()
         paths = [path for path in site.node.journal.glob("*.cvj") if path.stat().st_size > 4000]

@@ -15,6 +15,7 @@ from tests.proofs.stage import wait_until
 
 
 def kill(pid: int) -> float:
+    assert pid > 1, "0 would be this very process and its group"
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     return time.monotonic()
@@ -69,7 +70,7 @@ def kill_ingest(site: Site, figures: Figures, chance: random.Random) -> None:
     with Trial(site, figures) as trial, trial.fault():
         for _ in range(5):
             time.sleep(chance.uniform(0.3, 2))
-            pid = site.node.running().child("ingest")
+            pid = site.node.child("ingest")
             killed_at = kill(pid)
             wait_until(lambda old=pid: site.node.running().child("ingest") not in (0, old))
         figures.note(killed=5, recover_s=round(trial.answers_again(killed_at), 3))
@@ -99,6 +100,7 @@ GATEWAY_PLACES = (
     "limits-settled",
     "last-byte-sent",
 )
+_TURNS = {"attempt-ended": 2, "attempt-written": 2, "segment-finished": 1}
 INGEST_PLACES = ("batch-inserted", "batch-committed", "segment-finished")
 
 
@@ -126,7 +128,7 @@ def failpoints(site: Site, figures: Figures, chance: random.Random) -> None:
 
 
 def _armed(places: tuple[str, ...]) -> str:
-    return ",".join(f"{name}:{2 if name.startswith('attempt') else 5}" for name in places)
+    return ",".join(f"{name}:{_TURNS.get(name, 5)}" for name in places)
 
 
 def _die_at_all(site: Site, places: tuple[str, ...]) -> None:
