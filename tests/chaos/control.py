@@ -31,7 +31,7 @@ def restore(revision: int) -> dict[str, Any]:
     from apps.configuration import restoring
     from apps.configuration.models import Revision
 
-    restoring.restore(Revision.objects.get(pk=revision), actor=None)
+    restoring.restore(revision=Revision.objects.get(pk=revision), actor=None)
     return {"revision": Revision.objects.order_by("-pk").values_list("pk", flat=True)[0]}
 
 
