@@ -25,6 +25,8 @@ class GatewaySettings(Section):
     """Keys remembered by one gateway process."""
     drain_timeout_s: NonNegativeFloat = 30.0
     """Time that running requests get when a process ends; then they are cut off with an error."""
+    client_stall_s: PositiveFloat = 60.0
+    """For how long a client may take nothing of its answer; then its connection is closed."""
     linger_s: NonNegativeFloat = 2.0
     """How long a process that ends still takes requests on idle connections, as their last."""
     processes: int = Field(1, ge=1)

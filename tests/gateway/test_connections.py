@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from apps.gateway.lane import Exchange
+from apps.gateway.exchange import Exchange
+from apps.gateway.gate import GateOptions
+from apps.gateway.lane import LaneProtocol
 from tests.fakes.upstream import FakeUpstream
 from tests.gateway.testbed import Gateway
 
@@ -182,3 +184,70 @@ def test_a_slow_body_that_goes_on_is_waited_for(gateway, key, monkeypatch):
             time.sleep(IDLE_S / 3)
             client.sendall(request[-at : len(request) - at + 1])
         assert read_answer(client).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_that_takes_nothing_of_its_stream_is_let_go(gateway, upstream, key, monkeypatch):
+    """Its stream does not pile up in memory, the provider is not read, and it ends."""
+    monkeypatch.setattr(LaneProtocol, "stall_s", IDLE_S)
+    upstream.will_stream(*["x" * 20_000] * 500)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", int(gateway.url.rsplit(":", 1)[1])))
+        client.sendall(chat(key, {**CHAT, "stream": True}))
+        gateway.wait_for(lambda: bool(gateway._server._server.server_state.connections))
+        [connection] = gateway._server._server.server_state.connections
+        gateway.wait_for(lambda: connection.flow is not None and connection.flow.write_paused)
+        assert connection.transport.get_write_buffer_size() < 512 * 1024
+        [settled] = gateway.wait_settled()
+    assert (settled.outcome, settled.http_status) == ("cancelled", 499)
+    assert upstream.last.bytes_sent < 8 * 2**20
+    gateway.wait_for(lambda: gateway.plane.gate.running == 0)
+
+
+def test_a_client_that_reads_slowly_gets_its_stream(gateway, upstream, key, monkeypatch):
+    monkeypatch.setattr(LaneProtocol, "stall_s", IDLE_S)
+    upstream.will_stream(*["x" * 20_000] * 100)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", int(gateway.url.rsplit(":", 1)[1])))
+        client.sendall(chat(key, {**CHAT, "stream": True}))
+        data = b""
+        while not data.endswith(b"0\r\n\r\n"):
+            part = client.recv(65_536)
+            assert part
+            data += part
+            time.sleep(0.002)
+    assert b"data: [DONE]" in data
+
+
+def test_one_connection_too_many_is_told_so(gateway, key, monkeypatch):
+    with connect(gateway) as first:
+        first.sendall(models(key))
+        read_answer(first)
+        monkeypatch.setattr(LaneProtocol, "most_connections", 1)
+        with connect(gateway) as second:
+            told = second.recv(65_536)
+            assert told.startswith(b"HTTP/1.1 503 ")
+            assert b'"code":"overloaded"' in told
+            assert second.recv(1) == b""
+        first.sendall(models(key))
+        assert read_answer(first).startswith(b"HTTP/1.1 200 ")
+
+
+def test_bodies_of_all_requests_have_one_ceiling(gateway, key):
+    """A body that is not whole yet counts, and what it held is given back."""
+    gate = gateway.plane.gate
+    gate._options = GateOptions(bodies_bytes=1000)
+    with connect(gateway) as slow, connect(gateway) as other:
+        whole = chat(key, {**CHAT, "user": "u" * 700})
+        slow.sendall(whole[:-1])
+        gateway.wait_for(lambda: gate.bodies > 700)
+        other.sendall(whole)
+        assert b'"code":"overloaded"' in read_answer(other)
+        slow.sendall(whole[-1:])
+        assert read_answer(slow).startswith(b"HTTP/1.1 200 ")
+    gateway.wait_for(lambda: gate.bodies == 0)
+    with connect(gateway) as gone:
+        gone.sendall(whole[:-1])
+        gateway.wait_for(lambda: gate.bodies > 700)
+    gateway.wait_for(lambda: gate.bodies == 0)
