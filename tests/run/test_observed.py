@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
 import subprocess
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +178,24 @@ def test_every_line_is_json_and_no_secret_is_anywhere(site: Site) -> None:
     told = "\n".join([site.tree.output(), spans, metrics, *bodies])
     for secret in (PROVIDER_KEY, CLIENT_KEY, TOKEN, BAD_KEY, UPSTREAM_CANARY, PROMPT):
         assert [form for form in _forms(secret) if form in told] == []
+
+
+def test_what_went_wrong_is_in_the_database(site: Site) -> None:
+    """Failed requests and calls by ingest, refusals by the gateway's tally."""
+    wanted = {
+        ("request", "upstream_credential_refused"),
+        ("attempt", "upstream_credential_refused"),
+        ("request", "upstream_broken"),
+        ("refusal", "model_not_found"),
+        ("refusal", "malformed_json"),
+    }
+
+    def found() -> set[tuple[str, str]]:
+        with closing(sqlite3.connect(site.tree.home / "chatvault.sqlite3")) as database:
+            return set(database.execute("SELECT kind, code FROM usage_errorgroup"))
+
+    site.tree.wait_for(lambda: wanted <= found())
+    assert not any(kind == "fault" for kind, _ in found())
 
 
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL"])
