@@ -48,17 +48,28 @@ def send(row: JobRun) -> bool:
     headers: dict[str, Any] = {jobs.RUN_HEADER: row.pk}
     if row.correlation_id:
         headers[correlation.HEADER] = row.correlation_id
+    return send_task(row.task, row.arguments, headers, expires_s=_EXPIRES_S)
+
+
+def send_task(
+    task: str,
+    arguments: dict[str, Any] | None = None,
+    headers: dict[str, Any] | None = None,
+    *,
+    expires_s: int,
+) -> bool:
+    """One message; False when the broker cannot be reached."""
     try:
         _application().send_task(
-            row.task,
-            kwargs=row.arguments,
-            headers=headers,
-            expires=_EXPIRES_S,
+            task,
+            kwargs=arguments or {},
+            headers=headers or {},
+            expires=expires_s,
             retry=True,  # a connection that the broker closed meanwhile is only noticed now
             retry_policy={"max_retries": 1, "interval_start": 0.1},
         )
     except (OperationalError, OSError):
-        _logger.warning("The broker cannot be reached; %s waits for the next look.", row.name)
+        _logger.warning("The broker cannot be reached; %s waits for the next look.", task)
         return False
     return True
 

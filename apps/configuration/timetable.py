@@ -14,7 +14,6 @@ from django.db import transaction
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from apps.configuration import job_queue
-from apps.configuration.models import JobRun
 from chatvault.lib.timetable import Daily, Every, Job, When, read, write
 
 _DEFAULT: Final = "chatvault_default"
@@ -95,9 +94,12 @@ def pause(*, row: PeriodicTask, is_paused: bool) -> bool:
     return True
 
 
-def run_now(*, row: PeriodicTask) -> JobRun | None:
-    """A run that waits for a worker; None when one waits already."""
-    return job_queue.enqueue(row.name, row.task)
+def run_now(*, row: PeriodicTask) -> bool:
+    """See that the job runs as soon as a worker is free; False when it waits for one already, or
+    when it leaves no rows and the broker cannot be reached."""
+    if row.expire_seconds is not None:  # its runs are not recorded
+        return job_queue.send_task(row.task, expires_s=row.expire_seconds)
+    return job_queue.enqueue(row.name, row.task) is not None
 
 
 def place(row: PeriodicTask, when: When) -> None:

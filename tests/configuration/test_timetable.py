@@ -3,7 +3,7 @@
 import pytest
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from apps.configuration import timetable
+from apps.configuration import job_queue, timetable
 from apps.configuration.models import JobRun
 from chatvault.beat import TIMETABLE
 from chatvault.lib.timetable import Daily, Every, Job, read, write
@@ -70,8 +70,18 @@ def test_rows_that_are_not_of_the_file_go():
 
 def test_run_now_waits_once():
     timetable.sync(FILE)
-    assert timetable.run_now(row=row("sums")) == JobRun.objects.get()
-    assert timetable.run_now(row=row("sums")) is None
+    assert timetable.run_now(row=row("sums")) is True
+    assert timetable.run_now(row=row("sums")) is False
+    assert JobRun.objects.get().name == "sums"
+
+
+def test_run_now_of_a_job_without_rows_is_a_message_alone(monkeypatch):
+    sent = []
+    monkeypatch.setattr(job_queue, "send_task", lambda task, **more: sent.append(task) or True)
+    timetable.sync(FILE)
+    assert timetable.run_now(row=row("watch")) is True
+    assert sent == ["t.watch"]
+    assert not JobRun.objects.exists()
 
 
 @pytest.mark.parametrize("when", [Every(60), Every(5400), Daily(0, 0), Daily(23, 59)])

@@ -148,6 +148,8 @@ class TimetableAdmin(ModelAdmin):
         label={"done": "success", "failed": "danger", "lost": "warning", "never": ""},
     )
     def last_run(self, row: Any) -> tuple[str, str]:
+        if row.expire_seconds is not None:
+            return "never", "leaves no rows"
         if row.last_state is None:
             return "never", "none yet"
         return row.last_state, JobRun.State(row.last_state).label
@@ -203,10 +205,10 @@ class TimetableAdmin(ModelAdmin):
         timetable.restore(row=obj)
 
     def _run(self, request: HttpRequest, row: ScheduledJob) -> None:
-        if timetable.run_now(row=row) is None:
-            messages.info(request, f"{row.name} waits for a worker already.")
-        else:
+        if timetable.run_now(row=row):
             messages.success(request, f"{row.name} waits for a worker.")
+        else:
+            messages.info(request, f"{row.name} waits for a worker already.")
 
 
 def _when_text(row: ScheduledJob) -> str:
