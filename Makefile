@@ -36,7 +36,7 @@ DATABASE_TESTS := tests/postgres tests/accounts tests/billing tests/configuratio
 .PHONY: test-postgresql
 test-postgresql: install-dev ## Run what touches rows on a real PostgreSQL instead of SQLite
 	@echo "chatvault: running the tests of the database on PostgreSQL"
-	@CHATVAULT_TEST_DATABASE=postgresql $(PYTHON_BIN) -m pytest $(TEST_ARGS) \
+	@CHATVAULT_TEST_DATABASE=postgresql $(PYTHON_BIN) -m pytest -n 2 --dist loadfile -q \
 		--ignore=tests/postgres/slow $(DATABASE_TESTS)
 
 .PHONY: proofs-postgresql

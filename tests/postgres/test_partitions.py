@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError, connection
 
 from apps.usage import partitions
@@ -131,3 +132,12 @@ def test_sizes_and_rows_are_told():
     (today,) = [one for one in partitions.listing() if one.rows]
     assert (today.table, today.start, today.end) == ("usage_requestlog", TODAY, TODAY + DAY)
     assert today.size_bytes > 8192
+
+
+def test_the_command_lists_them_and_makes_what_is_missing(capsys):
+    partitions.drop("usage_attempt", before=TODAY + DAY)
+    call_command("partitions", "--ensure")
+    told = capsys.readouterr().out
+    assert "2 made." in told
+    assert f"usage_attempt_p{TODAY:%Y%m%d}" in told
+    assert "usage_requestlog_default" in told
