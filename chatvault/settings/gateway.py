@@ -29,7 +29,7 @@ class GatewaySettings(Section):
     """For how long a client may take nothing of its answer; then its connection is closed."""
     linger_s: NonNegativeFloat = 2.0
     """How long a process that ends still takes requests on idle connections, as their last."""
-    processes: int = Field(1, ge=1)
+    processes: int = Field(1, ge=1, le=100)
     """Gateway processes of this node. More than one needs Redis."""
     max_running: NonNegativeInt = 0
     """Requests that one process answers at once; more wait. 0: what its descriptors allow."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
 from chatvault.process import begin, end
+from chatvault.supervisor.board import Board
 from chatvault.supervisor.lines import Lines
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class Child:
     """Added to the process's niceness, so that the gateway keeps the core."""
     is_once: bool = False
     """It has something to do, and is ready when it has ended with 0."""
+    board: Board | None = None
+    """Where it writes how many connections it has, if others share them with it."""
     pid: int = 0
     output: int = -1
     """Our end of the pipe that carries what the child prints."""
@@ -55,6 +58,8 @@ class Child:
     is_replaced: bool = False
     """It is to end and to start again, in a rolling restart."""
     patience_ends: float = float("inf")
+    seat: int = -1
+    """On the board."""
     restart_at: float = field(default=0.0)
     lines: Lines = field(init=False, compare=False)
     """What it prints, in this life."""
@@ -71,7 +76,7 @@ class Child:
 
     def successor(self) -> "Child":
         """The same wish, as another process that is not started yet."""
-        return Child(self.name, self.task, self.grace_s, self.niceness)
+        return Child(self.name, self.task, self.grace_s, self.niceness, board=self.board)
 
     def serves(self) -> None:
         """It said that it is ready, or has done what it was for."""
@@ -82,6 +87,8 @@ class Child:
         self.lines = Lines(self.name)
         self.output, child_output = os.pipe()
         self.readiness, child_readiness = os.pipe()
+        if self.board is not None:
+            self.seat = self.board.take_seat()
         sys.stdout.flush()
         sys.stderr.flush()
         supervisor = os.getpid()
@@ -93,6 +100,12 @@ class Child:
         os.close(child_readiness)
         self.pid, self.started, self.restart_at = pid, time.monotonic(), 0.0
         self.is_ready = False
+
+    def left(self) -> None:
+        """Its process is gone, however that came."""
+        if self.board is not None:
+            self.board.free(self.seat)
+        self.seat = -1
 
     def died(self, code: int) -> None:
         """Plans the restart: at once after a long life, later and later after short ones."""
@@ -121,6 +134,8 @@ class Child:
         status = 1
         try:
             _settle_in(output, supervisor, self.niceness)
+            if self.board is not None:
+                self.board.mine = self.seat
             begin(self.name)
             status = self.task(lambda: _say_ready(readiness)) or 0
         except SystemExit as leave:

@@ -16,7 +16,9 @@ from django.conf import settings
 
 from apps.gateway import gate, lifecycle
 from apps.gateway.lane import LaneProtocol
+from chatvault.supervisor.acceptor import Acceptor
 from chatvault.supervisor.address import BACKLOG
+from chatvault.supervisor.board import Board
 from chatvault.supervisor.drain import drain
 
 _KEEPALIVE_S = 75  # above the usual 60 s of proxies, so that they close first
@@ -26,14 +28,25 @@ class Server(uvicorn.Server):
     """uvicorn's server, which says when it is ready and leaves without cutting anybody off."""
 
     def __init__(
-        self, config: uvicorn.Config, *, ready: Callable[[], None], loads_pages: bool
+        self,
+        config: uvicorn.Config,
+        *,
+        ready: Callable[[], None],
+        board: Board | None,
+        loads_pages: bool,
     ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._board = board
+        self._acceptor: Acceptor | None = None
         self._loads_pages = loads_pages
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
+        await super().startup(sockets=sockets if self._board is None else [])
+        if self._board is not None and sockets:
+            self._acceptor = Acceptor(
+                sockets[0], self._make_protocol, self.server_state.connections, self._board
+            )
         if self.started:
             self._ready()
             if self._loads_pages:
@@ -42,6 +55,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Out of the queue of callers first: others take from it. Then what runs may finish."""
+        if self._acceptor is not None:
+            self._acceptor.close()
         for server in self.servers:
             server.close()
         for sock in sockets or []:
@@ -49,6 +64,11 @@ class Server(uvicorn.Server):
         await drain(self)
         if not self.force_exit:
             await self.lifespan.shutdown()
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if (plane := lifecycle.running()) is not None:
@@ -61,6 +81,7 @@ def run(
     listener: socket.socket,
     ready: Callable[[], None],
     *,
+    board: Board | None,
     protocol: str,
     loads_pages: bool,
 ) -> int:
@@ -89,7 +110,7 @@ def run(
     gc.set_threshold(20_000, 20, 50)  # requests leave no cycles: looking rarely finds as much
     # whitenoise hands Django plain iterators; small files, read in one go
     warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous")
-    server = Server(config, ready=ready, loads_pages=loads_pages)
+    server = Server(config, ready=ready, board=board, loads_pages=loads_pages)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.serve(sockets=[listener]))
     return 0

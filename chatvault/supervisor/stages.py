@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 
 from chatvault.supervisor import tasks
+from chatvault.supervisor.board import Board
 from chatvault.supervisor.child import Child
 from chatvault.supervisor.tasks import Task
 
@@ -54,10 +55,11 @@ def _front(listener: socket.socket | None) -> list[Child]:
     is_gateway = "gateway" in sections.serving.roles
     count = sections.gateway.processes if is_gateway else sections.serving.web_processes
     name = "gateway" if is_gateway else "web"
-    serve = tasks.gateway(listener) if is_gateway else tasks.web(listener)
+    board = Board() if count > 1 else None
+    serve = tasks.gateway(listener, board) if is_gateway else tasks.web(listener, board)
     grace_s = sections.gateway.drain_timeout_s + tasks.AFTER_DRAIN_S
     names = [name] if count == 1 else [f"{name}{number + 1}" for number in range(count)]
-    return [Child(name, serve, grace_s) for name in names]
+    return [Child(name, serve, grace_s, board=board) for name in names]
 
 
 def _background() -> list[Child]:

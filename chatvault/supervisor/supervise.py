@@ -152,6 +152,7 @@ class Supervisor:
         self._read_readiness(child)
         self._forget_output(child)
         self._forget_readiness(child)
+        child.left()
         if not self._rolling.buried(child, code):
             child.died(code)
             if not self._stopping:

@@ -6,6 +6,8 @@ from typing import Final
 
 from django.conf import settings
 
+from chatvault.supervisor.board import Board
+
 Ready = Callable[[], None]
 Task = Callable[[Ready], int | None]
 
@@ -14,7 +16,7 @@ INGEST_GRACE_S: Final = 20.0  # it is calm by itself until too much waits
 BACKGROUND_NICENESS: Final = 15
 
 
-def gateway(listener: socket.socket) -> Task:
+def gateway(listener: socket.socket, board: Board | None) -> Task:
     """A data plane; where this node runs the role `web` too, the admin in the same process."""
     has_pages = "web" in settings.CHATVAULT.serving.roles
 
@@ -25,6 +27,7 @@ def gateway(listener: socket.socket) -> Task:
             "chatvault.asgi:application" if has_pages else "chatvault.asgi_gateway:application",
             listener,
             ready,
+            board=board,
             protocol="apps.gateway.lane:LaneProtocol",
             loads_pages=has_pages,
         )
@@ -32,7 +35,7 @@ def gateway(listener: socket.socket) -> Task:
     return serve
 
 
-def web(listener: socket.socket) -> Task:
+def web(listener: socket.socket, board: Board | None) -> Task:
     """The admin and the API alone."""
 
     def serve(ready: Ready) -> int:
@@ -42,6 +45,7 @@ def web(listener: socket.socket) -> Task:
             "chatvault.asgi_web:application",
             listener,
             ready,
+            board=board,
             protocol="apps.gateway.lane:SlowProtocol",
             loads_pages=True,
         )

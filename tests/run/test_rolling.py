@@ -1,5 +1,6 @@
 """A rolling restart, and the end of one process, cost no client anything."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import pytest
 
 from tests.proofs.stage import Stage, wait_until
 from tests.proofs.world import clients, models
-from tests.run.rolling import CLIENT, prove, shared
+from tests.run.rolling import CLIENT, gateways, prove, shared
 from tests.run.tree import is_running
 from tests.servers.valkey import ValkeyServer
 
@@ -21,11 +22,11 @@ pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
 LONG = "stream:400@15ms"
 
 
-@pytest.fixture
-def two(tmp_path: Path, valkey_server: ValkeyServer) -> Iterator[Stage]:
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, valkey_server: ValkeyServer) -> Iterator[Stage]:
     """Two gateway processes that share their limits."""
     valkey_server.flush()
-    with Stage(tmp_path, **shared(valkey_server.url)) as stage:
+    with Stage(tmp_path_factory.mktemp("two"), **shared(valkey_server.url)) as stage:
         yield stage
 
 
@@ -35,6 +36,26 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("one")
     with Stage(folder, CHATVAULT_GATEWAY_DRAIN_TIMEOUT_S="1.5") as stage:
         yield stage
+
+
+def test_connections_are_divided_equally(two: Stage) -> None:
+    wait_until(lambda: len(gateways(two)) == 2)
+    pids = sorted(gateways(two))
+    before = [_sockets(pid) for pid in pids]
+    opened = [socket.create_connection(("127.0.0.1", two.port)) for _ in range(40)]
+    wait_until(lambda: sum(map(_sockets, pids)) - sum(before) >= len(opened))
+    found = [_sockets(pid) - had for pid, had in zip(pids, before, strict=True)]
+    for one in opened:
+        one.close()
+    assert max(found) - min(found) <= 8, found
+
+
+def _sockets(pid: int) -> int:
+    links = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            links.append(str(path.readlink()))
+    return sum(link.startswith("socket:") for link in links)
 
 
 def test_rolling_restarts_fail_no_request_and_cut_no_stream(two: Stage) -> None:
