@@ -20,9 +20,13 @@ ROUNDS = 15
 
 
 def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="chatvault-bench-") as home:
+        _run(home)
+
+
+def _run(home: str) -> None:
     from tests.servers.postgres import running_postgres
 
-    home = tempfile.mkdtemp(prefix="chatvault-bench-")
     os.environ |= {"CHATVAULT_HOME": home, "DJANGO_SETTINGS_MODULE": "chatvault.settings"}
     if "--sqlite" in sys.argv:
         _measure(Path(home))
