@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import native, processes
+from benchmarks import guide, native, processes
 from benchmarks.figures import percentile
 from benchmarks.gateways.chatvault import ChatVault
 from benchmarks.gateways.contract import ENV, Running
@@ -232,6 +232,7 @@ def main() -> int:
         measure_both(on, findings)
     measure_overload(findings)
     PAGE.write_text(page(findings), encoding="utf-8")
+    guide.keep("node", {"parts": findings.parts})
     for line in findings.broken:
         print(f"capacity: does not hold: {line}")
     return 1 if findings.broken else 0
