@@ -13,6 +13,7 @@ def test_the_page_is_what_the_figures_say():
 
 def test_a_request_is_reserved_and_settled():
     figures = json.loads((ROOT / "docs/capacity.json").read_text(encoding="utf-8"))
-    server = {"reserve, 1 a call": {"server_cpu_us": 100}, "settle, 1 a call": {"server_cpu_us": 50}}
+    spent = {"reserve, 1 a call": 100, "settle, 1 a call": 50}
+    server = {name: {"server_cpu_us": us} for name, us in spent.items()}
     figures["limits_in_redis"]["shapes"] = {"four scopes (8 quotas, 2 budgets)": {"server": server}}
     assert write_capacity.redis_us(figures, 1) == 150
