@@ -1,7 +1,6 @@
 """Writes the measured parts of docs/capacity.md from docs/capacity.json."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,10 @@ def capacity_page() -> str:
     text = PAGE.read_text(encoding="utf-8")
     blocks: dict[str, Callable[[Figures], list[str]]] = {"measured": _measured, "load": _load}
     for name, write in blocks.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        before, rest = text.split(f"<!-- {name} -->\n")
+        _, after = rest.split(f"<!-- /{name} -->")
         lines = "\n".join(write(figures))
-        text = re.sub(pattern, lambda m, lines=lines: f"{m[1]}{lines}\n{m[2]}", text, flags=re.S)  # type: ignore[misc]
+        text = f"{before}<!-- {name} -->\n{lines}\n<!-- /{name} -->{after}"
     return text
 
 
