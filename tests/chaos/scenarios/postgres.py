@@ -9,6 +9,7 @@ import psycopg
 from apps.accounts.credentials import issue_secret
 from tests.chaos.crowd import refusals
 from tests.chaos.scenario import scenario
+from tests.chaos.scenarios.kills import kill
 from tests.chaos.site import DATABASE, Site, Spec
 from tests.chaos.trial import Trial
 from tests.proofs.figures import Figures
@@ -64,6 +65,24 @@ def pg_down(site: Site, figures: Figures, chance: random.Random) -> None:
 @scenario("F22", "R1 R3 R14", "PostgreSQL is killed and stays away for 5 minutes", is_long=True)
 def pg_down_5m(site: Site, figures: Figures, chance: random.Random) -> None:
     _down(site, figures, 300)
+
+
+@scenario("F22 F16", "R1 R14 R17", "A gateway is killed while PostgreSQL is away for 12 s")
+def pg_down_kill(site: Site, figures: Figures, chance: random.Random) -> None:
+    with Trial(site, figures) as trial:
+        trial.calm(3)
+        with trial.fault():
+            site.postgres.kill()
+            time.sleep(1)
+            kill(chance.choice(site.gateways())[1])
+            time.sleep(11)
+        site.postgres.start()
+        back_at = time.monotonic()
+        wait_until(lambda: _ask_unknown(site) == 401)
+        figures.note(recover_s=round(time.monotonic() - back_at, 2))
+    refused = _refused(trial)
+    figures.note(refused_by_policy=refused.pop("503 keys_unavailable", 0))
+    figures.require(refused_known=(refused, {}))
 
 
 @scenario("F23", "R14", "All tables are locked for 10 s")
