@@ -260,6 +260,8 @@ class Journal:
         allowed = self._cap_bytes - bytes_in(self._directory)
         with self._lock:
             self._headroom = allowed - (before - self._headroom)
+            if self._headroom <= 0:
+                self._leave_full()
             needs_spare = self._spare is None
         other = None
         if needs_spare:
@@ -274,6 +276,14 @@ class Journal:
         if other is not None:
             other.discard()
         self._try_again()
+
+    def _leave_full(self) -> None:
+        """At the cap: what is in the present segment can only go away once it is left, and no new
+        request would ever fill it."""
+        segment = self._segment
+        if segment is not None and segment.size:
+            with contextlib.suppress(JournalUnavailable):
+                self._rotate(segment)
 
     def _try_again(self) -> None:
         """There is a segment to write to. After a failure what is owed comes first; where nothing

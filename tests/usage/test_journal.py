@@ -100,6 +100,21 @@ def test_at_the_cap_new_requests_are_refused_and_running_ones_settle(tmp_path):
     assert everything(tmp_path) == [*accepted, *ends]
 
 
+def test_at_the_cap_a_segment_that_is_not_full_is_left_so_that_it_can_go_away(tmp_path):
+    journal = Journal(tmp_path, cap_bytes=400)
+    journal.open()
+    with pytest.raises(JournalUnavailable):
+        for _ in range(100):
+            journal.append(intent())
+    wait_until(lambda: len(segments.list_segments(tmp_path)) == 2)
+    shipped, _ = segments.list_segments(tmp_path)
+    assert not journal.is_writable()
+    shipped.unlink()  # as ingest does once it is in the database
+    wait_until(journal.is_writable)
+    journal.append(intent())
+    journal.close()
+
+
 def test_on_a_full_disk_new_requests_are_refused_and_running_ones_settle(tmp_path, monkeypatch):
     def no_room(_fd: int, _size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
