@@ -11,10 +11,12 @@ from pathlib import Path
 from benchmarks import environments, native, processes
 from benchmarks.gateways.chatvault import ChatVault
 from benchmarks.gateways.contract import ENV, HOME
+from benchmarks.gateways.production import ChatVaultProduction
 from benchmarks.native import Load
 from benchmarks.parts import PACE_US, Target, settle, until_it_answers, warm_up
 
 SECONDS = 8
+PATIENCE = {"CHATVAULT_REDIS_TIMEOUT_MS": "2000"}  # a sampled process stands still now and then
 SHOWN = 45
 
 
@@ -51,6 +53,8 @@ def profile(kind: type[ChatVault], *, streaming: bool) -> int:
     mock_program, load_program = native.build(ENV / "native")
     with native.mock_provider(mock_program, core=mock_core) as port:
         gateway = kind(port, gateway_core, mock_core)
+        if isinstance(gateway, ChatVaultProduction):
+            gateway.settings = PATIENCE
         gateway.prepare()
         running = gateway.start(ENV / f"{kind.name}.log")
         try:

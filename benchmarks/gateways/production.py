@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -31,6 +32,7 @@ class ChatVaultProduction(ChatVault):
     name = "chatvault-production"
     title = "ChatVault production"
     gateways: ClassVar[int] = 1
+    settings: Mapping[str, str] = {}
 
     def prepare(self) -> None:
         super().prepare()
@@ -47,6 +49,7 @@ class ChatVaultProduction(ChatVault):
             "DATABASE_URL": self.database.tcp_url("bench"),
             "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
             "CHATVAULT_GATEWAY_PROCESSES": str(self.gateways),
+            **self.settings,
         }
 
     def start(self, log: Path) -> Running:

@@ -49,7 +49,7 @@ class TieStats(msgspec.Struct):
 
 
 class Tie:
-    """`ask` and `tell` send operations of limits.lua; those of one turn share a round trip.
+    """Made in the event loop that serves. `ask` and `tell` send operations of limits.lua; those of one turn share a round trip.
 
     `resync` is called with whether the epoch is a new one, before the tie counts as up; `turn`
     twice a second while it is.
@@ -82,6 +82,7 @@ class Tie:
         self._link: Link | None = None
         self._epoch = 0
         self._told_in_vain = told_in_vain
+        self._loop = asyncio.get_running_loop()
         self._batch: list[_Sent] = []
         self._is_flush_due = self._is_late_flush_due = False
         self.came_up = asyncio.Event()  # once
@@ -107,12 +108,11 @@ class Tie:
 
     def ask(self, *operation: Any) -> asyncio.Future[Any]:
         """The answer of one operation. Raises LinkLost: whether it was done is not known."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         self._batch.append((operation, future, None))
         if not self._is_flush_due:
             self._is_flush_due = True
-            loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush)
         return future
 
     def tell(self, operation: Operation, note: Any, *, can_wait: bool = False) -> None:
@@ -123,10 +123,10 @@ class Tie:
             return
         if not can_wait:
             self._is_flush_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
         elif not self._is_late_flush_due:
             self._is_late_flush_due = True
-            asyncio.get_running_loop().call_later(_WAIT_S, self._flush_late)
+            self._loop.call_later(_WAIT_S, self._flush_late)
 
     def _flush_late(self) -> None:
         self._is_late_flush_due = False
@@ -253,11 +253,10 @@ class Tie:
         if not since:
             return
         left_s = since + self._timeout_s - clock.monotonic()
-        loop = asyncio.get_running_loop()
         if left_s > 0:
-            loop.call_later(left_s, self._watch, link, watcher)
+            self._loop.call_later(left_s, self._watch, link, watcher)
         else:
-            loop.call_later(0, self._judge, link, since, watcher)
+            self._loop.call_later(0, self._judge, link, since, watcher)
 
     def _judge(self, link: Link, waiting_since: float, watcher: int) -> None:
         if link.waiting_since == waiting_since and link is self._link:
