@@ -215,6 +215,7 @@ async def test_money_goes_on_as_far_as_it_was_granted_and_is_told_afterwards(wor
     sums = world.books.sums([(1, NOVEMBER)])[1, NOVEMBER]
     assert sums.spent_nano == 10 * USD // 2 + (len(passed) - 1) * USD
     await world.real.settle(rid(passed[-1]), tokens=0, nano_usd=USD)
+    await world.done()
     await until(lambda: world.real._standby.grants.get(1, 0) > 0)
     sums = world.books.sums([(1, NOVEMBER)])[1, NOVEMBER]
     assert sums.spent_nano == 10 * USD // 2 + len(passed) * USD

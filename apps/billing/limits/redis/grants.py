@@ -18,22 +18,24 @@ class Wants:
 
     def __init__(self, standby_s: float) -> None:
         self._standby_s = standby_s
-        self._spent_before: dict[int, tuple[float, int]] = {}
+        self._seen: dict[int, tuple[float, int, float]] = {}  # when, spent, nano-USD a second
 
     def look(self, plans: Iterable[Plan]) -> dict[int, tuple[int, int, int]]:
         """By budget id: start of the window, its amount, and what should be granted."""
         now = clock.monotonic()
         wanted: dict[int, tuple[int, int, int]] = {}
-        spent_before: dict[int, tuple[float, int]] = {}
+        seen: dict[int, tuple[float, int, float]] = {}
         for plan in plans:
-            at, before = self._spent_before.get(id(plan), (now, plan.spent_nano))
-            rate = (plan.spent_nano - before) / max(now - at, 1.0)
+            at, before, rate = self._seen.get(id(plan), (now, plan.spent_nano, 0.0))
+            if now - at > LOOKS_EVERY_S / 2:  # less says little
+                rate = (plan.spent_nano - before) / (now - at)
+                at, before = now, plan.spent_nano
+            seen[id(plan)] = (at, before, rate)
             lasting = int(rate * (self._standby_s + LOOKS_EVERY_S))
             want = plan.most_held_nano + _REQUESTS * plan.recent_nano + lasting
             plan.most_held_nano = plan.held_nano
-            spent_before[id(plan)] = (now, plan.spent_nano)
             for (_, budget), start_s in zip(plan.budgets, plan.starts, strict=True):
                 _, _, other = wanted.get(budget.id, (0, 0, 0))
                 wanted[budget.id] = (start_s, budget.amount_nano, other + want)
-        self._spent_before = spent_before
+        self._seen = seen
         return wanted

@@ -334,6 +334,7 @@ class RedisLimits:
                 break
         for live in self._live.values():
             live.is_alone = False  # Redis knows of it as of all others
+        self._granted_at = 0.0  # what was granted is spent or given back: be granted anew at once
 
     async def _tell_untold(self) -> None:
         told = list(self._untold.items())[:BATCH]

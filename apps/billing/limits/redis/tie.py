@@ -49,10 +49,10 @@ class TieStats(msgspec.Struct):
 
 
 class Tie:
-    """Made in the event loop that serves. `ask` and `tell` send operations of limits.lua; those of one turn share a round trip.
+    """`ask` and `tell` send operations of limits.lua; those of one turn share a round trip.
 
-    `resync` is called with whether the epoch is a new one, before the tie counts as up; `turn`
-    twice a second while it is.
+    Made in the event loop that serves. `resync` is called with whether the epoch is a new one,
+    before the tie counts as up; `turn` twice a second while it is.
     """
 
     def __init__(
