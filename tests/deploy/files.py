@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import yaml
+from pydantic import SecretStr
 
 from chatvault.settings.section import Section, variables_of
 from chatvault.settings.sections import Sections
@@ -46,6 +47,18 @@ def variables() -> set[str]:
             for name in section.model_fields:
                 found.update(variables_of(section, name))
     return found | {f"{name}_FILE" for name in found}
+
+
+def secret_variables() -> set[str]:
+    """Those whose value must not be seen."""
+    found: set[str] = set()
+    for field in dataclasses.fields(Sections):
+        section = field.default_factory
+        if isinstance(section, type) and issubclass(section, Section):
+            for name, about in section.model_fields.items():
+                if about.annotation is SecretStr:
+                    found.update(variables_of(section, name))
+    return found
 
 
 def texts() -> list[tuple[Path, str]]:

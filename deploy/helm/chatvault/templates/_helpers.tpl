@@ -62,6 +62,9 @@ capabilities: {drop: [ALL]}
 {{- with .Values.metrics.networks }}
 - {name: CHATVAULT_METRICS_NETWORKS, value: {{ join "," . | quote }}}
 {{- end }}
+{{- if .Values.metrics.tokenSecret }}
+- {name: CHATVAULT_METRICS_TOKEN_FILE, value: /run/secrets/chatvault/metrics_token}
+{{- end }}
 {{- range $name, $value := .Values.env }}
 - {name: {{ $name }}, value: {{ $value | toString | quote }}}
 {{- end }}
@@ -124,6 +127,12 @@ capabilities: {drop: [ALL]}
           name: {{ required "redis.existingSecret: name the Secret with Redis' URL" .Values.redis.existingSecret }}
           items:
             - {key: {{ .Values.redis.key }}, path: redis_url}
+      {{- if .Values.metrics.tokenSecret }}
+      - secret:
+          name: {{ .Values.metrics.tokenSecret }}
+          items:
+            - {key: {{ .Values.metrics.tokenKey }}, path: metrics_token}
+      {{- end }}
       {{- if .Values.broker.existingSecret }}
       - secret:
           name: {{ .Values.broker.existingSecret }}
