@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from apps.gateway.metrics import Metrics
 
 TICK_S: Final = 0.02
-LAG_S: Final = 0.1  # a loop that is never less late than this has too much to do
+LAG_S: Final = 0.25  # a loop that is never less late than this has too much to do
 LAG_WINDOW_S: Final = 1.0
-FLOOR: Final = 256  # requests that always have room, however late the loop is
+FLOOR: Final = 1024  # requests that always have room, however late the loop is
 MOST_RUNNING: Final = 10_000
 SPARE_DESCRIPTORS: Final = 512
 BYTES_A_TURN: Final = 64 * 1024  # a body of this size costs a client one more turn
@@ -39,8 +39,8 @@ class GateOptions(msgspec.Struct, frozen=True):
 
     running: int = 0
     queue: int = 1000
-    target_s: float = 0.1
-    interval_s: float = 0.5
+    target_s: float = 0.5
+    interval_s: float = 2.0
     bodies_bytes: int = 512 * 2**20
 
 

@@ -35,9 +35,9 @@ class GatewaySettings(Section):
     """Requests that one process answers at once; more wait. 0: what its descriptors allow."""
     max_queue: NonNegativeInt = 1000
     """Requests that wait for room in one process; more are refused with 503 `overloaded`."""
-    queue_target_ms: PositiveInt = 100
+    queue_target_ms: PositiveInt = 500
     """Longest wait for room while the queue never empties."""
-    queue_interval_ms: PositiveInt = 500
+    queue_interval_ms: PositiveInt = 2000
     """Longest wait for room otherwise, and how long a queue may stand before `queue_target_ms`."""
     max_bodies_mib: PositiveInt = 512
     """Memory for the bodies of all requests that one process holds."""

@@ -20,7 +20,7 @@ class Clocked:
         self.now = 100.0
         monkeypatch.setattr(clock, "monotonic", lambda: self.now)
         self.metrics = Metrics()
-        chosen: dict[str, Any] = {"running": 2, "interval_s": 1.0, **options}
+        chosen: dict[str, Any] = {"running": 2, "target_s": 0.1, "interval_s": 1.0, **options}
         self.gate = Gate(GateOptions(**chosen), self.metrics)
         self.order: list[int] = []
         self.refused: list[int] = []
@@ -148,17 +148,17 @@ async def test_a_hang_up_in_the_turn_of_admission_gives_the_room_back(clocked: C
 
 
 async def test_a_late_loop_leaves_less_room_and_then_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    clocked = Clocked(monkeypatch, running=2000)
+    clocked = Clocked(monkeypatch, running=4000)
     gate = clocked.gate
-    gate.running = 1000
+    gate.running = 3000
     await clocked.pass_time(LAG_WINDOW_S, late_s=LAG_S * 2)
-    assert gate.limit == 900
+    assert gate.limit == 2700
     gate.running = 10
     await clocked.pass_time(LAG_WINDOW_S, late_s=LAG_S * 2)
     assert gate.limit == FLOOR
     for _ in range(12):
         await clocked.pass_time(LAG_WINDOW_S, late_s=0.001)
-    assert gate.limit == gate.most == 2000
+    assert gate.limit == gate.most == 4000
 
 
 async def test_one_late_moment_changes_nothing(clocked: Clocked) -> None:

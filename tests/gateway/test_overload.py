@@ -21,7 +21,9 @@ BODY: Body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 @pytest.fixture
 def gateway_options() -> PlaneOptions:
     options = {name: getattr(PATIENT, name) for name in PATIENT.__struct_fields__}
-    return PlaneOptions(**{**options, "gate": GateOptions(running=ROOM)})
+    return PlaneOptions(
+        **{**options, "gate": GateOptions(running=ROOM, target_s=0.1, interval_s=0.5)}
+    )
 
 
 @pytest.fixture
