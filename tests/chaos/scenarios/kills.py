@@ -108,14 +108,10 @@ INGEST_PLACES = ("batch-inserted", "batch-committed", "segment-finished")
     "F16 F39", "R1 R3 R4 R6", "Processes kill themselves at every named place", keeps_site=False
 )
 def failpoints(site: Site, figures: Figures, chance: random.Random) -> None:
-    site.node.kill_everything()
-    site.node.start(CHATVAULT_FAILPOINT=_armed(GATEWAY_PLACES))
     with Trial(
         site, figures, aliases=("talk", "brief", "twice"), poor_nano=20_000_000, follow=False
     ) as trial:
         _die_at_all(site, GATEWAY_PLACES)
-        site.node.kill_everything()
-        site.node.start(CHATVAULT_FAILPOINT=_armed(INGEST_PLACES))
         _die_at_all(site, INGEST_PLACES)
         reached = _reached(site)
         site.node.kill_everything()
@@ -127,19 +123,29 @@ def failpoints(site: Site, figures: Figures, chance: random.Random) -> None:
     figures.require(places_not_reached=(sorted(wanted - reached), []))
 
 
-def _armed(places: tuple[str, ...]) -> str:
+def _armed(places: list[str]) -> str:
     return ",".join(f"{name}:{_TURNS.get(name, 5)}" for name in places)
 
 
 def _die_at_all(site: Site, places: tuple[str, ...]) -> None:
-    """Until a process has died at each place. One whose place does not come makes room."""
-    ends, look = time.monotonic() + 40, 0
+    """Until a process has died at each place; those that nobody came to are tried anew."""
+    for _ in range(6):
+        left = [name for name in places if name not in _reached(site)]
+        if not left:
+            return
+        site.node.kill_everything()
+        site.node.start(CHATVAULT_FAILPOINT=_armed(left))
+        _die_for_a_while(site, left)
+
+
+def _die_for_a_while(site: Site, places: list[str]) -> None:
+    ends, look = time.monotonic() + 10, 0
     while not _reached(site).issuperset(places) and time.monotonic() < ends:
-        time.sleep(0.5)
+        time.sleep(0.25)
         look += 1
-        if look % 6 == 0:
+        if look % 12 == 0:  # the places of those that live on do not come
             kill(min(pid for _, pid in _alive(site)))
-            kill(site.node.running().child("ingest") or min(pid for _, pid in _alive(site)))
+            kill(site.node.child("ingest"))
 
 
 def _log_of(site: Site) -> str:
