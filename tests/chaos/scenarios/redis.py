@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from tests.chaos.crowd import refusals
 from tests.chaos.scenario import scenario
+from tests.chaos.scenarios.kills import kill
 from tests.chaos.site import Site, Spec
 from tests.chaos.trial import Trial
 from tests.proofs.figures import Figures
@@ -14,6 +15,7 @@ from tests.proofs.stage import wait_until
 POLICY = frozenset({"503 limits_unavailable"})
 """What a client with a budget may be told while Redis is away; others notice nothing."""
 BEHIND_PROXY = Spec(redis_behind_proxy=True)
+TWO_NODES = Spec(nodes=2, processes=2)
 REBUILT_S = 2.0
 STALL_MS, STEADY_MS = 25.0, 5.0
 
@@ -147,10 +149,13 @@ def redis_full(site: Site, figures: Figures, chance: random.Random) -> None:
     _policy_held(trial)
 
 
-@scenario("F18 F16", "R1 R6 R7", "Redis is flushed and a gateway killed, together, four times")
+@scenario(
+    "F18 F16",
+    "R1 R6 R7",
+    "Redis is flushed and a gateway killed, together, four times, on two nodes",
+    spec=TWO_NODES,
+)
 def redis_flush_and_kill(site: Site, figures: Figures, chance: random.Random) -> None:
-    from tests.chaos.scenarios.kills import kill
-
     with Trial(site, figures) as trial:
         trial.calm(2)
         moments = []
