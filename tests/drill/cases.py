@@ -60,9 +60,9 @@ class Source:
 
 
 def drill_sqlite(folder: Path) -> Iterator[Result]:
-    site = Site(folder / "source").start()
+    site = Site(folder / "source")
     try:
-        source = _destroy(site, folder)
+        source = _destroy(site.start(), folder)
     finally:
         site.close()
     shutil.rmtree(site.home)
@@ -78,8 +78,8 @@ def drill_postgres(folder: Path) -> Iterator[Result]:
         postgres = servers.enter_context(_postgres(folder / "pg", archive))
         site = Site(folder / "source", **_surroundings(servers, folder / "valkey", postgres))
         binaries = ("--pg-bin", postgres.binaries)
-        site.start()
         try:
+            site.start()
             source = _destroy(site, folder, *binaries, physical_to=folder / "physical")
         finally:
             site.close()
@@ -139,8 +139,9 @@ def _restore(name: str, site: Site, source: Source, *binaries: object, survives:
     try:
         site.start().answers(source.key)
         restore_s = time.monotonic() - began
+        stopped = site.stop()
     finally:
-        site.stop()
+        site.close()
     lost = [one for one in source.acked if one.request_id not in books.requests]
     known = [one for one in books.requests if books.outcome(one) != "interrupted" or survives]
     differing = sum(books.of(one) != source.books.of(one) for one in known)
@@ -154,6 +155,7 @@ def _restore(name: str, site: Site, source: Source, *binaries: object, survives:
         early = [one for one in lost if one.at < source.backup_began]
         wrong += [early and f"{len(early)} lost that were acknowledged before the backup"]
     lost_s = source.died - min(one.at for one in lost) if lost else 0.0
+    wrong += [stopped and f"the stop ended with {stopped}"]
     told = tuple(str(line) for line in wrong if line)
     return Result(
         name, len(source.acked), len(lost), differing, lost_s, source.backup_s, restore_s, told

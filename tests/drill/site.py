@@ -20,6 +20,7 @@ from tests.run.tree import ROOT, Tree, environment, is_running
 BACKUP = ROOT / "deploy/backup"
 KEPT_H = "24"
 _PATIENCE_S = 30.0
+_STOP_S = 90.0
 
 
 class Site:
@@ -40,15 +41,20 @@ class Site:
 
     def start(self) -> "Site":
         self._tree = Tree(self.home, **self.more)
-        front = "gateway1" if "CHATVAULT_GATEWAY_PROCESSES" in self.more else "gateway"
-        self._tree.ready(front)
+        self._tree.ready()
         return self
 
-    def stop(self) -> None:
-        if self._tree is not None:
-            self._tree.stop()
-            self._tree.__exit__()
-            self._tree = None
+    def stop(self) -> int:
+        """An orderly stop; its exit status. Everything at once takes its time on a busy machine."""
+        tree = self._running()
+        tree.tell(signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_S
+        while is_running(tree.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        status = tree.wait()
+        tree.__exit__()
+        self._tree = None
+        return status
 
     def kill(self) -> None:
         """`kill -9` to the supervisor and all that it started."""
