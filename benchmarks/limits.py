@@ -12,16 +12,12 @@ import asyncio
 import gc
 import itertools
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -33,13 +29,11 @@ from apps.billing.limits.redis.books import LimitsBooks, client_of
 from apps.billing.limits.redis.limits import LoadedBudget, RedisLimits
 from apps.billing.limits.redis.plan import Plans
 from apps.billing.limits.redis.script import SHA, SOURCE, Op, encode, id_of, root_key
-from benchmarks import processes
+from benchmarks import guide, processes
 from benchmarks.figures import percentile
-from benchmarks.gateways.contract import HOME
 from benchmarks.gateways.production import redis_server
 from chatvault.lib import clock
 
-PAGE = HOME.parent / "docs/capacity.json"
 PREFIX, OWNER = "bench", "bench/bench"
 MANY = 10**12
 REQUESTS = 6_000
@@ -204,7 +198,6 @@ def round_trip_us(server: Server) -> dict[str, float]:
 
 
 def measure() -> dict[str, Any]:
-    load_1m = os.getloadavg()[0]
     found: dict[str, Any] = {}
     with running_server() as server, processes.bound_to(processes.cores()[0]):
         version = server.client.info("server")["redis_version"]
@@ -214,28 +207,14 @@ def measure() -> dict[str, Any]:
                 "process": uvloop.run(measure_process(server, scopes)),
             }
             found[name] = figures
-    return {
-        "measured_on": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-        "load_average": round(load_1m, 1),
-        "redis_version": version,
-        "shapes": found,
-    }
-
-
-def write(figures: dict[str, Any]) -> None:
-    """Into its part of docs/capacity.json; the other parts stay as they are."""
-    whole: dict[str, Any] = json.loads(PAGE.read_text()) if PAGE.exists() else {}
-    whole["limits_in_redis"] = figures
-    PAGE.write_text(json.dumps(whole, indent=2) + "\n")
+    return {"redis_version": version, "shapes": found}
 
 
 def main() -> None:
     figures = measure()
     print(json.dumps(figures, indent=2))
     if "--write" in sys.argv:
-        write(figures)
-        print(f"written: {Path(PAGE).relative_to(HOME.parent)}")
+        guide.keep("limits_in_redis", figures)
 
 
 if __name__ == "__main__":
