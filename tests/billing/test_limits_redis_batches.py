@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator
 
@@ -11,6 +12,7 @@ import pytest
 
 from apps.billing.limits import Demand
 from apps.billing.limits.redis.link import LinkLost
+from chatvault.lib.errors import LimitsUnavailable
 from tests.billing.limits_clocked import USD, budget, epoch, quota
 from tests.billing.limits_redis import RedisWorld
 from tests.servers.valkey import ValkeyServer
@@ -99,3 +101,37 @@ async def test_a_grant_covers_what_is_in_flight_at_once(world, valkey_server):
     await granted(world, 34 * USD, 0.8)  # again at once, not when it would be due
     for number in range(30):
         await world.real.settle(rid(number), tokens=0, nano_usd=USD // 100)
+
+
+async def comes_up(world: RedisWorld, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while not (is_up := world.real.is_up) and time.monotonic() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    return is_up
+
+
+async def test_under_load_a_process_joins_again(world, valkey_server):
+    """There is never a moment in which nothing is left to tell."""
+    await world.real.stop()
+    await world.start(standby_s=5, timeout_s=0.1, retry_s=0.05)
+    purse, numbers = budget(1_000_000 * USD), itertools.count(1)
+
+    async def ask_again_and_again() -> None:
+        while True:
+            one = rid(next(numbers))
+            with contextlib.suppress(LimitsUnavailable):
+                await world.real.reserve(one, (purse,), Demand(0, USD))
+                await world.real.settle(one, tokens=0, nano_usd=USD // 10_000)
+            await asyncio.sleep(0.002)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(ask_again_and_again()) for _ in range(8)]
+        await granted(world, 4 * USD, 5.0)
+        valkey_server.pause()
+        await asyncio.sleep(0.4)
+        assert not world.real.is_up
+        valkey_server.resume()
+        was_up = await comes_up(world, 3.0)
+        for task in tasks:
+            task.cancel()
+    assert was_up

@@ -101,6 +101,7 @@ class RedisLimits:
             timeout_s=timeout_s,
             retry_s=retry_s,
             resync=self._resync,
+            joined=self._joined,
             turn=self._turn,
             went_down=self._standby.begin,
             told_in_vain=self._said_in_vain,
@@ -160,9 +161,9 @@ class RedisLimits:
         if tokens < 0 or nano < 0:
             raise ValueError("a demand is not negative")
         plan = self._plans.of(scopes, self._wall_ns())
+        plan.used_at = clock.monotonic()
         if not self._tie.is_up:
             return await self._reserve_alone(request_id, plan, demand)
-        plan.used_at = clock.monotonic()
         plan.recent_nano = max(plan.recent_nano, nano)
         asked = (_RESERVE, id_of(request_id), tokens, str(nano), plan.quotas_raw)
         try:
@@ -259,8 +260,10 @@ class RedisLimits:
             return
         self._tie.tell(operation, (request_id, operation))
 
-    def _said_in_vain(self, told: tuple[Any, ...]) -> None:
+    def _said_in_vain(self, told: tuple[Any, ...] | None) -> None:
         """It may have been done all the same, so it is told in a way that bears to be repeated."""
+        if told is None:  # who joins says so again
+            return
         request_id, *rest = told
         self._untold[request_id] = rest[0] if len(rest) == 1 else self._ended(request_id, *rest)
 
@@ -317,24 +320,29 @@ class RedisLimits:
         return refusals.held(kind, budget, int(answer[2]), int(answer[3]))
 
     async def _resync(self, is_new_epoch: bool) -> None:
-        """Tell what happened while Redis was away; in a new epoch also what is held at all.
-
-        Grants are given back last: until then what was spent of them is held twice, never not.
-        """
+        """Tell what happened while Redis was away; in a new epoch also what is held at all. What
+        happens meanwhile is left to `_joined`: under load there is always something."""
         if is_new_epoch:
             self._standby.grants.clear()
             for request_id, live in self._live.items():
                 self._untold.setdefault(request_id, self._open(request_id, live))
-        while True:
-            while self._untold:
-                await self._tell_untold()
-            await self._drop_grants()
-            await self._tie.ask(Op.JOINED, f"owner:{self._owner}", [])
-            if not self._untold:
-                break
+        while len(self._untold) > BATCH:
+            await self._tell_untold()
+        await self._tie.ask(_RENEW, "")  # it answers, and its clock and epoch are known
+
+    def _joined(self) -> None:
+        """Say the rest before anything is asked: questions of one connection keep their order.
+
+        Grants stay as they are until the next turn, which comes at once: until then what was spent
+        of them is held twice, never not.
+        """
+        untold, self._untold = self._untold, {}
+        for request_id, operation in untold.items():
+            self._tie.tell(operation, (request_id, operation))
+        self._tie.tell((Op.JOINED, f"owner:{self._owner}", []), None)
         for live in self._live.values():
             live.is_alone = False  # Redis knows of it as of all others
-        self._granted_at = 0.0  # what was granted is spent or given back: be granted anew at once
+        self._granted_at = 0.0
 
     async def _tell_untold(self) -> None:
         told = list(self._untold.items())[:BATCH]
@@ -350,10 +358,10 @@ class RedisLimits:
 
     async def _turn(self) -> None:
         """Also an idle process has to notice that another epoch rules."""
-        await self._tie.ask(Op.RENEW, "")
         if clock.monotonic() - self._granted_at >= LOOKS_EVERY_S:
             self._granted_at = clock.monotonic()
             await self._refresh_grants()
+        await self._tie.ask(_RENEW, "")
 
     async def _refresh_grants(self) -> None:
         """As much of each budget in use as this process may need in an outage."""

@@ -52,7 +52,7 @@ class Tie:
     """`ask` and `tell` send operations of limits.lua; those of one turn share a round trip.
 
     Made in the event loop that serves. `resync` is called with whether the epoch is a new one,
-    before the tie counts as up; `turn` twice a second while it is.
+    before the tie counts as up, `joined` at the moment it does, `turn` twice a second from then on.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Tie:
         timeout_s: float,
         retry_s: float,
         resync: Callable[[bool], Awaitable[None]],
+        joined: Callable[[], None],
         turn: Callable[[], Awaitable[None]],
         went_down: Callable[[], None],
         told_in_vain: Callable[[Any], None],
@@ -77,7 +78,8 @@ class Tie:
         self._channel = news_channel(prefix)
         self._lease_us = lease_s * 1_000_000
         self._timeout_s, self._retry_s = timeout_s, retry_s
-        self._resync, self._turn, self._went_down = resync, turn, went_down
+        self._resync, self._joined = resync, joined
+        self._turn, self._went_down = turn, went_down
         self._on_news, self._now_us = on_news, now_us
         self._link: Link | None = None
         self._epoch = 0
@@ -225,6 +227,7 @@ class Tie:
         self._changed.clear()
         await self._resync(is_new)
         self.is_up = self.stats.is_up = True
+        self._joined()
         self.came_up.set()
         self._has_told = False
         logger.info("limits are shared through Redis, epoch %d", epoch)
