@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON_BIN := .venv/bin/python
-TEST_ARGS ?= -n 2 --dist loadgroup -q
+TEST_ARGS ?= -n 2 --dist loadfile -q
 
 .PHONY: help
 help: ## Show what can be done here
