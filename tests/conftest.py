@@ -32,6 +32,17 @@ __all__ = [
 
 
 @pytest.fixture(scope="session")
+def django_db_modify_db_settings_tox_suffix() -> None:
+    """SQLite is in memory, also for several test processes, which would each have a file: the
+    engine that counts statements has another name than the one that pytest-django knows."""
+    from django.conf import settings
+
+    if not POSTGRES_PORT:
+        for database in settings.DATABASES.values():
+            database.setdefault("TEST", {})["NAME"] = ":memory:"
+
+
+@pytest.fixture(scope="session")
 def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix: None, request: pytest.FixtureRequest
 ) -> None:
