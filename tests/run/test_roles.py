@@ -147,8 +147,8 @@ def test_a_gateway_alone_imports_no_page() -> None:
     code = (
         "import sys; from chatvault.supervisor import main\n"
         "main.set_up_django(); main.preload(); import apps.gateway.wiring\n"
-        "pages = ('rest_framework.views', 'drf_spectacular.views', 'unfold.admin', 'celery.worker',\n"
-        "    'chatvault.urls', 'chatvault.asgi', 'litellm')\n"
+        "pages = ('rest_framework.views', 'drf_spectacular.views', 'unfold.admin',\n"
+        "    'celery.worker', 'chatvault.urls', 'chatvault.asgi', 'litellm')\n"
         "pages += tuple(f'apps.{name}.admin' for name in ('accounts', 'billing', 'usage'))\n"
         "print([name for name in pages if name in sys.modules])"
     )
