@@ -40,8 +40,9 @@ def _cut(site: Site, figures: Figures, chance: random.Random, window_ms: float) 
     figures.note(bytes_gone=gone, files_gone=files)
     window = max((cut_at - sent.ended for sent in trial.wrong.lost), default=0.0)
     figures.at_most(loss_window_ms=(round(window * 1000, 1), window_ms))
+    figures.excuse("forgotten")  # what nobody was answered is not waited for
     if window_ms:
-        figures.excuse("lost", "forgotten", "misstated")
+        figures.excuse("lost", "misstated")
         wrong = sum(row.outcome == "ok" for _, row in trial.wrong.misstated)
         figures.require(wrong_rows=(wrong, 0))
 
