@@ -20,7 +20,7 @@ from benchmarks.parts import Figures, Scale, Target
 CONNECTIONS = 64
 LIKELY_RPS = 5000.0
 OUTAGE_RATE = 500.0
-SHARE_OF_SATURATION = 0.4
+SHARE_OF_SATURATION = 0.6
 OUTAGE_S = 4.0
 FIRST_S = 1.0
 TURNS = 3
