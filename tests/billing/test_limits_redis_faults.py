@@ -224,6 +224,26 @@ async def test_money_goes_on_as_far_as_it_was_granted_and_is_told_afterwards(wor
     assert sums.held_nano == world.real._standby.grants[1]
 
 
+async def test_a_stall_of_a_moment_refuses_nobody(world, valkey_server):
+    """Near its end a budget grants nothing; a server that answers late is waited for, shortly."""
+    purse = budget(20 * USD)
+    await world.real.reserve(rid(1), (purse,), Demand(0, USD))
+    valkey_server.pause()
+    asked = asyncio.create_task(timed(world.real.reserve(rid(2), (purse,), Demand(0, USD))))
+    await until(lambda: not world.real.is_up)
+    valkey_server.resume()
+    seconds, answer = await asked
+    assert not isinstance(answer, Exception)
+    assert seconds < 0.5
+    valkey_server.pause()
+    seconds, answer = await timed(world.real.reserve(rid(3), (purse,), Demand(0, USD)))
+    assert isinstance(answer, LimitsUnavailable)
+    assert 0.25 < seconds < 0.6
+    seconds, answer = await timed(world.real.reserve(rid(4), (purse,), Demand(0, USD)))
+    assert isinstance(answer, LimitsUnavailable)
+    assert seconds < 0.01
+
+
 async def test_near_its_end_a_budget_grants_nothing_and_is_spent_to_the_last_cent(world):
     purse = budget(20 * USD)
     for number in range(5):

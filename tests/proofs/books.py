@@ -87,8 +87,11 @@ def _of_clients(names: Iterable[str] | None) -> str:
 
 
 def _by_nonce(entries: Sequence[Seen]) -> dict[str, list[Seen]]:
+    """Probes of deployments ask for the list of models: they have no body."""
     found: dict[str, list[Seen]] = {}
     for entry in entries:
+        if not entry.body:
+            continue
         found.setdefault(nonce_of(entry.json), []).append(entry)
     return found
 

@@ -163,7 +163,7 @@ class RedisLimits:
         plan = self._plans.of(scopes, self._wall_ns())
         plan.used_at = clock.monotonic()
         if not self._tie.is_up:
-            return await self._reserve_alone(request_id, plan, demand)
+            return await self._go_on_alone(request_id, plan, demand)
         plan.recent_nano = max(plan.recent_nano, nano)
         asked = (_RESERVE, id_of(request_id), tokens, str(nano), plan.quotas_raw)
         try:
@@ -173,7 +173,7 @@ class RedisLimits:
                 answer = await self._tie.ask(*asked, plan.budgets_raw)
         except LinkLost:  # it may have been done all the same
             self._untold[request_id] = (Op.RELEASE, id_of(request_id))
-            return await self._reserve_alone(request_id, plan, demand)
+            return await self._go_on_alone(request_id, plan, demand)
         except asyncio.CancelledError:
             self._say(request_id, (Op.RELEASE, id_of(request_id)))
             raise
@@ -212,8 +212,7 @@ class RedisLimits:
         return bool(is_held)
 
     async def renew(self, request_id: bytes) -> bool:
-        """See `Limits.renew`. Slots cannot lapse unseen while Redis is away: they are announced
-        anew afterwards."""
+        """See `Limits.renew`. Slots are announced anew when Redis is back."""
         live = self._live.get(request_id)
         if live is None:
             return False
@@ -280,6 +279,15 @@ class RedisLimits:
             raise
         except Exception as error:  # whatever keeps the control plane from telling
             raise LimitsUnavailable(headers=RETRY) from error
+
+    async def _go_on_alone(self, request_id: bytes, plan: Plan, demand: Demand) -> Headroom:
+        """What is not granted waits for the end of a stall rather than being refused."""
+        try:
+            return await self._reserve_alone(request_id, plan, demand)
+        except LimitsUnavailable:
+            if not await self._tie.outlasts_stall():
+                raise
+        return await self.reserve(request_id, plan.scopes, demand)
 
     async def _reserve_alone(self, request_id: bytes, plan: Plan, demand: Demand) -> Headroom:
         headroom = await self._standby.reserve(request_id, plan, demand)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -28,10 +29,12 @@ logger = logging.getLogger(__name__)
 
 BATCH: Final = 64
 TURN_S: Final = 0.5
+STALL_S: Final = 0.25
 _LOOK_S: Final = 0.1
 _WAIT_S: Final = 0.005
 _HEAR_S: Final = 0.005
 _SILENCE_S: Final = 2.0
+_RESYNC_S: Final = 20.0
 _DONE: Final = 0
 Operation = tuple[Any, ...]
 _Sent = tuple[Operation, "asyncio.Future[Any] | None", Any]  # and a note of who only told
@@ -90,6 +93,8 @@ class Tie:
         self.came_up = asyncio.Event()  # once
         self._changed = asyncio.Event()
         self._has_told = False
+        self._back = asyncio.Event()
+        self._silent_since = 0.0
         self._watcher = 0
         self._is_watching = False
 
@@ -98,15 +103,27 @@ class Tie:
         while True:
             try:
                 await self._hold()
-            except (LinkLost, hiredis.HiredisError) as error:
+            except (LinkLost, TimeoutError, hiredis.HiredisError) as error:
                 if not self._has_told:
-                    logger.warning("Redis cannot be used (%s); trying again.", error)
+                    logger.warning("Redis cannot be used (%s); trying again.", error or "silent")
                 self._has_told = True
             self._drop()
             await asyncio.sleep(self._retry_s)
 
     def close(self) -> None:
         self._drop()
+
+    async def outlasts_stall(self) -> bool:
+        """Whether a server that fell silent a moment ago answers again within a moment, as when a
+        machine has too much to do. False at once for one that is away."""
+        left_s = self._silent_since + STALL_S - clock.monotonic()
+        if not self._silent_since or left_s <= 0:
+            return False
+        try:
+            await asyncio.wait_for(self._back.wait(), left_s)
+        except TimeoutError:
+            return False
+        return True
 
     def ask(self, *operation: Any) -> asyncio.Future[Any]:
         """The answer of one operation. Raises LinkLost: whether it was done is not known."""
@@ -198,14 +215,17 @@ class Tie:
         self._link = link = await connect(self._address, self._root, on_push)
         link.on_lost = self._lose
         self._changed.clear()
-        run_id = await _prepare(link, self._channel if on_push else None)
+        async with asyncio.timeout(_SILENCE_S):
+            run_id = await _prepare(link, self._channel if on_push else None)
         while link.is_open:
             await self._heard_again(link)
-            epoch = await self._epoch_of(link, run_id)
+            async with asyncio.timeout(_SILENCE_S):
+                epoch = await self._epoch_of(link, run_id)
             if epoch is None:
                 await asyncio.sleep(_LOOK_S)
                 continue
-            await self._come_up(epoch)
+            async with asyncio.timeout(_RESYNC_S):
+                await self._come_up(epoch)
             await self._stay_up(link)
 
     async def _heard_again(self, link: Link) -> None:
@@ -227,6 +247,7 @@ class Tie:
         self._changed.clear()
         await self._resync(is_new)
         self.is_up = self.stats.is_up = True
+        self._back.set()
         self._joined()
         self.came_up.set()
         self._has_told = False
@@ -238,7 +259,9 @@ class Tie:
         self._is_watching = False
         self._watch(link, self._watcher)
         while not self._changed.is_set():
-            await self._turn()
+            with contextlib.suppress(LinkLost, TimeoutError):  # what it means is found out below
+                async with asyncio.timeout(_SILENCE_S):
+                    await self._turn()
             try:
                 await asyncio.wait_for(self._changed.wait(), TURN_S)
             except TimeoutError:
@@ -265,6 +288,7 @@ class Tie:
         if link.waiting_since == waiting_since and link is self._link:
             logger.info("Redis is silent: going on without it until it answers")
             self._bring_down()
+            self._silent_since = clock.monotonic()
             self._changed.set()
             link.give_up_waiting()
         else:
@@ -279,6 +303,8 @@ class Tie:
         self._drop()
 
     def _bring_down(self) -> None:
+        self._silent_since = 0.0
+        self._back.clear()
         if self.is_up:
             self.is_up = self.stats.is_up = False
             self.stats.losses += 1
