@@ -50,8 +50,9 @@ generator and the mock provider {placement}. {noise}
 *ChatVault production* has on the gateway core its gateway processes and nothing else, as a node of
 its own would. Ingest, the supervisors, the admin's process, worker, beat, Redis and PostgreSQL run
 on the core of the mock, where ingest's and PostgreSQL's work is done when nobody else wants the
-core: rows come later while the load lasts, and requests do not wait for them. Their processor time
-is in the figures *of all its processes*.
+core: rows come later while the load lasts, and requests do not wait for them. Redis goes first
+there, as one with a core of its own does. The processor time of all of them is in the figures *of
+all its processes*.
 
 ## Definitions
 
@@ -72,10 +73,11 @@ is in the figures *of all its processes*.
   between two chunks nor end 1 s late. Levels are tried upwards until one fails twice.
 - **memory**: after the load; *the gateway process* is the one that worked most, its resident set;
   *all its processes* counts pages that they share once.
-- **one and four gateway processes**: two installations that run at once on the same cores, offered
-  the same load ({share:.0%} of what one process reached at 32 connections) in turns; all gateway
-  processes are on the gateway core, so that caches and clock speed are alike. The CPU of all their
-  processes counts until the database has every row.
+- **one and four gateway processes**: two installations that run at once on the same cores and take
+  turns, all gateway processes on the gateway core. *At 32 connections*: as fast as they can. *At
+  the same rate*: {share:.0%} of what one process reached at 32 connections, so that each of the four
+  has little to do at once and wakes for single events in caches that the others have just used.
+  The CPU of all their processes counts until the database has every row.
 - **Redis stopped**: {outage_rate:.0f} requests/s for {outage:.0f} s, then as long while Redis is
   stopped with SIGSTOP (connections stay open and nobody answers), then as long after SIGCONT. The
   client has a budget. A request belongs to the moment at which it was due.

@@ -110,11 +110,12 @@ def bind(pid: int, core: int) -> None:
             os.sched_setaffinity(int(thread.name), {core})
 
 
-def yield_to_others(pid: int) -> None:
-    """A process that runs already, with all its threads, works when nothing else does."""
+def give_way(pid: int, niceness: int) -> None:
+    """A process that runs already, with all its threads, works when others do not; with a negative
+    niceness before others, where this user may say so."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), 19)
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
 
 
 def rss_mb(pid: int) -> float:

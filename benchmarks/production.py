@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from benchmarks import parts
@@ -24,6 +25,7 @@ SHARE_OF_SATURATION = 0.6
 OUTAGE_S = 4.0
 FIRST_S = 1.0
 TURNS = 3
+RAMP_MS = 200  # else the process that wakes first takes all connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +55,42 @@ def many_processes(
     one: ChatVaultProduction, four: FourGateways, place: Place, scale: Scale, rps_32: float
 ) -> Figures:
     """CPU per request with four gateway processes against one: both installations run on the same
-    cores, are offered the same load and take turns."""
+    cores and take turns, as fast as they can and at a rate that is the same for both."""
     rate = max(SHARE_OF_SATURATION * rps_32, 100.0)
-    installations: Sequence[tuple[str, ChatVaultProduction]] = (("one", one), ("four", four))
-    fronts = {"one": 0.0, "four": 0.0}
-    wholes, answered = dict(fronts), {"one": 0, "four": 0}
+    loads = {
+        "full": Load(32, scale.seconds, ramp_ms=RAMP_MS),
+        "rate": Load(32, scale.seconds, ramp_ms=RAMP_MS, rate=rate),
+    }
+    sums: dict[str, _Sum] = {}
     with running(one, place) as first, running(four, place) as second:
-        targets = {"one": first, "four": second}
-        for target in targets.values():
+        installations = (("one", one, first), ("four", four, second))
+        for target in (first, second):
             parts.warm_up(target)
             parts.settle(target)
         for _ in range(TURNS):
-            for name, gateway in installations:
-                target = targets[name]
+            for (kind, load), (name, gateway, target) in product(loads.items(), installations):
+                found = sums.setdefault(f"{name}_{kind}", _Sum())
                 front_s, whole_s = target.front_cpu_s(), target.cpu_s()
-                result = target.send(Load(32, scale.seconds, rate=rate))
-                target.note(result, f"at {rate:.0f} requests/s")
-                fronts[name] += target.front_cpu_s() - front_s
+                result = target.send(load)
+                target.note(result, f"{name}, {kind}")
+                found.front_s += target.front_cpu_s() - front_s
                 gateway.await_ingest()
-                wholes[name] += target.cpu_s() - whole_s
-                answered[name] += result.good
+                found.whole_s += target.cpu_s() - whole_s
+                found.answered += result.good
         second.notes += first.notes
-        figures = {"processes_rate": rate}
-        for name in ("one", "four"):
-            if answered[name]:
-                figures[f"{name}_front_cpu_us"] = fronts[name] / answered[name] * 1e6
-                figures[f"{name}_whole_cpu_us"] = wholes[name] / answered[name] * 1e6
-        return figures
+    figures = {"processes_rate": rate}
+    for name, found in sums.items():
+        if found.answered:
+            figures[f"{name}_front_cpu_us"] = found.front_s / found.answered * 1e6
+            figures[f"{name}_whole_cpu_us"] = found.whole_s / found.answered * 1e6
+    return figures
+
+
+@dataclass(slots=True)
+class _Sum:
+    front_s: float = 0.0
+    whole_s: float = 0.0
+    answered: int = 0
 
 
 def outage(target: Target, gateway: ChatVaultProduction, say: Callable[[str], None]) -> Figures:

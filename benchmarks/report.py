@@ -37,11 +37,47 @@ ROWS = (
 )
 
 PRODUCTION_ROWS = (
-    Row("processes_rate", "requests/s offered to one and to four gateway processes", 0),
-    Row("one_front_cpu_us", "CPU µs per request of the gateway, one gateway process", 0),
-    Row("four_front_cpu_us", "CPU µs per request of the gateway, four gateway processes", 0),
-    Row("one_whole_cpu_us", "CPU µs per request of all, one gateway process", 0),
-    Row("four_whole_cpu_us", "CPU µs per request of all, four gateway processes", 0),
+    Row("processes_rate", "requests/s offered at the same rate", 0),
+    Row(
+        "one_full_front_cpu_us",
+        "CPU µs per request of the gateway, one gateway process, at 32 connections",
+        0,
+    ),
+    Row(
+        "four_full_front_cpu_us",
+        "CPU µs per request of the gateway, four gateway processes, at 32 connections",
+        0,
+    ),
+    Row(
+        "one_full_whole_cpu_us",
+        "CPU µs per request of all, one gateway process, at 32 connections",
+        0,
+    ),
+    Row(
+        "four_full_whole_cpu_us",
+        "CPU µs per request of all, four gateway processes, at 32 connections",
+        0,
+    ),
+    Row(
+        "one_rate_front_cpu_us",
+        "CPU µs per request of the gateway, one gateway process, at the same rate",
+        0,
+    ),
+    Row(
+        "four_rate_front_cpu_us",
+        "CPU µs per request of the gateway, four gateway processes, at the same rate",
+        0,
+    ),
+    Row(
+        "one_rate_whole_cpu_us",
+        "CPU µs per request of all, one gateway process, at the same rate",
+        0,
+    ),
+    Row(
+        "four_rate_whole_cpu_us",
+        "CPU µs per request of all, four gateway processes, at the same rate",
+        0,
+    ),
     Row("outage_p99_ms_before", "p99 ms before Redis stops", 2),
     Row("outage_p99_ms_first", "p99 ms in the first second after it", 2),
     Row("outage_p99_ms_later", "p99 ms while it stays stopped", 2),

@@ -102,7 +102,7 @@ class Run:
             with production.running(gateway, place) as target:
                 self.keep(name, production.outage(target, gateway, self.say))
                 self.notes += target.notes
-        if "processes" in chosen and "one_whole_cpu_us" not in self.rounds.get(name, {}):
+        if "processes" in chosen and "one_full_whole_cpu_us" not in self.rounds.get(name, {}):
             known = self.rounds.get(name, {}).get("rps_32", [production.LIKELY_RPS])
             figures = production.many_processes(gateway, self.four_gateways, place,
                                                 self.plan.scale, known[-1])  # fmt: skip

@@ -3,7 +3,8 @@
 The gateway processes have the gateway core to themselves, as they have a node of their own in
 production. All the rest (ingest, admin, worker, beat, Redis, PostgreSQL) shares the other core with
 the mock and the load. There PostgreSQL and what ships to it only work when nobody else does, as
-ingest's own threads do anyway: they are behind while the load lasts and catch up afterwards.
+ingest's own threads do anyway: they are behind while the load lasts and catch up afterwards. Redis
+goes before the mock and the load, since in production nobody shares its core.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class ChatVaultProduction(ChatVault):
             if self.database is None:
                 self.database = PostgresServer(self.folder / "server", **_DURABLE)
             self.database.start()
-            processes.yield_to_others(self.database.pid)
+            processes.give_way(self.database.pid, 19)
             if is_new:
                 self.database.make_database("bench")
         words = ["--bind", "127.0.0.1", "--port", str(self.redis_port), "--save", ""]
@@ -89,6 +90,7 @@ class ChatVaultProduction(ChatVault):
                 [redis_server(), *words], core=self.other_core, stdout=output, stderr=output
             )
         processes.wait_until_it_listens(self.redis, self.redis_port)
+        processes.give_way(self.redis.pid, -10)
 
     def _placed(self, running: Running, log: Path) -> Running:
         """Only the gateway processes stay on the gateway core; the other roles are started."""

@@ -33,7 +33,7 @@ class Wants:
             seen[id(plan)] = (at, before, rate)
             lasting = int(rate * (self._standby_s + LOOKS_EVERY_S))
             want = plan.most_held_nano + _REQUESTS * plan.recent_nano + lasting
-            plan.most_held_nano = max(plan.held_nano, plan.most_held_nano * 3 // 4)
+            plan.most_held_nano = max(plan.held_nano, plan.most_held_nano * 15 // 16)
             for (_, budget), start_s in zip(plan.budgets, plan.starts, strict=True):
                 _, _, other = wanted.get(budget.id, (0, 0, 0))
                 wanted[budget.id] = (start_s, budget.amount_nano, other + want)
