@@ -49,8 +49,8 @@ generator and the mock provider {placement}. {noise}
 
 *ChatVault production* has on the gateway core its gateway processes and nothing else, as a node of
 its own would. Ingest, the supervisors, the admin's process, worker, beat, Redis and PostgreSQL run
-on the core of the mock, where ingest's and PostgreSQL's work is done when nobody else wants the
-core: rows come later while the load lasts, and requests do not wait for them. Redis goes first
+on the core of the mock, where all of them but Redis only work when nobody else wants the core:
+rows come later while the load lasts, and requests do not wait for them. Redis goes first
 there, as one with a core of its own does. The processor time of all of them is in the figures *of
 all its processes*.
 
@@ -75,7 +75,7 @@ all its processes*.
   *all its processes* counts pages that they share once.
 - **one and four gateway processes**: two installations that run at once on the same cores and take
   turns, all gateway processes on the gateway core. *At 32 connections*: as fast as they can. *At
-  the same rate*: {share:.0%} of what one process reached at 32 connections, so that each of the four
+  the same rate*: {share:.0%} of what one process reached at 32 connections, so that each of four
   has little to do at once and wakes for single events in caches that the others have just used.
   The CPU of all their processes counts until the database has every row.
 - **Redis stopped**: {outage_rate:.0f} requests/s for {outage:.0f} s, then as long while Redis is

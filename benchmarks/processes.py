@@ -110,12 +110,18 @@ def bind(pid: int, core: int) -> None:
             os.sched_setaffinity(int(thread.name), {core})
 
 
-def give_way(pid: int, niceness: int) -> None:
-    """A process that runs already, with all its threads, works when others do not; with a negative
-    niceness before others, where this user may say so."""
+def give_way(pid: int) -> None:
+    """A process that runs already, with all its threads, works when nothing else does; so will its
+    children."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
+            os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
+
+
+def go_first(pid: int) -> None:
+    """Before others, where this user may say so."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, -10)
 
 
 def rss_mb(pid: int) -> float:

@@ -2,8 +2,8 @@
 
 The gateway processes have the gateway core to themselves, as they have a node of their own in
 production. All the rest (ingest, admin, worker, beat, Redis, PostgreSQL) shares the other core with
-the mock and the load. There PostgreSQL and what ships to it only work when nobody else does, as
-ingest's own threads do anyway: they are behind while the load lasts and catch up afterwards. Redis
+the mock and the load. There all but Redis only work when nobody else does, as ingest's own threads
+do anyway: they are behind while the load lasts and catch up afterwards. Redis
 goes before the mock and the load, since in production nobody shares its core.
 """
 
@@ -80,7 +80,7 @@ class ChatVaultProduction(ChatVault):
             if self.database is None:
                 self.database = PostgresServer(self.folder / "server", **_DURABLE)
             self.database.start()
-            processes.give_way(self.database.pid, 19)
+            processes.give_way(self.database.pid)
             if is_new:
                 self.database.make_database("bench")
         words = ["--bind", "127.0.0.1", "--port", str(self.redis_port), "--save", ""]
@@ -90,7 +90,7 @@ class ChatVaultProduction(ChatVault):
                 [redis_server(), *words], core=self.other_core, stdout=output, stderr=output
             )
         processes.wait_until_it_listens(self.redis, self.redis_port)
-        processes.give_way(self.redis.pid, -10)
+        processes.go_first(self.redis.pid)
 
     def _placed(self, running: Running, log: Path) -> Running:
         """Only the gateway processes stay on the gateway core; the other roles are started."""
@@ -101,6 +101,7 @@ class ChatVaultProduction(ChatVault):
         for pid in processes.tree(running.process.pid):
             if pid not in fronts:
                 processes.bind(pid, self.other_core)
+                processes.give_way(pid)
         command = [sys.executable, "manage.py", "serve", "--only", "web,worker,beat"]
         port = processes.free_port()
         with log.open("ab") as output:
@@ -109,6 +110,8 @@ class ChatVaultProduction(ChatVault):
                 stdout=output, stderr=output,
             )  # fmt: skip
         processes.wait_until_ready(self.rest, port, "/readyz")
+        for pid in processes.tree(self.rest.pid):
+            processes.give_way(pid)
         servers = {"other": self.rest, "redis": self.redis}
         trees = {name: process.pid for name, process in servers.items()}
         trees["postgres"] = self.database.pid
