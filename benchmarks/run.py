@@ -1,12 +1,13 @@
 """One run: rounds over all gateways, so that what disturbs the machine disturbs them alike."""
 
+import fcntl
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from benchmarks import document, native, parts, processes, production, report
@@ -168,11 +169,25 @@ class Session:
         return self.ready()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Two runs at once would measure each other, and share state folders."""
+    ENV.mkdir(exist_ok=True)
+    with (ENV / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("bench: another run is under way; waiting for its end", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def run(plan: Plan) -> int:
     processes.allow_many_sockets()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
     state = Run(plan)
     with (
+        alone(),
         ExitStack() as ending,
         native.mock_provider(state.mock_program, core=state.mock_core) as mock_port,
     ):
