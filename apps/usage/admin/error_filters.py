@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import DropdownFilter
 
 from apps.accounts.models import Client
 from apps.providers.models import Deployment
+from apps.usage.admin.filters import IdFilter, OpenFilter
 from apps.usage.models import ErrorGroup
 from chatvault.lib import clock
 
@@ -24,23 +24,7 @@ _SPANS: Final = {
 }
 
 
-class _Filter(DropdownFilter):
-    def has_output(self) -> bool:
-        """Links may name what is gone and no choice any more."""
-        return True
-
-
-class _ById(_Filter):
-    column = ""
-
-    def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
-        value = str(self.value() or "")
-        if not (value.isascii() and value.isdigit() and len(value) < 19):
-            return rows
-        return rows.filter(**{self.column: int(value)})
-
-
-class StateFilter(_Filter):
+class StateFilter(OpenFilter):
     title = "state"
     parameter_name = "state"
 
@@ -53,7 +37,7 @@ class StateFilter(_Filter):
         return rows.filter(state=self.value()) if self.value() else rows
 
 
-class KindFilter(_Filter):
+class KindFilter(OpenFilter):
     title = "kind"
     parameter_name = "kind"
 
@@ -64,7 +48,7 @@ class KindFilter(_Filter):
         return rows.filter(kind=self.value()) if self.value() else rows
 
 
-class CodeFilter(_Filter):
+class CodeFilter(OpenFilter):
     title = "code"
     parameter_name = "code"
 
@@ -76,7 +60,7 @@ class CodeFilter(_Filter):
         return rows.filter(code=self.value()) if self.value() else rows
 
 
-class DeploymentFilter(_ById):
+class DeploymentFilter(IdFilter):
     title = "deployment"
     parameter_name = "deployment"
     column = "deployment_id"
@@ -86,7 +70,7 @@ class DeploymentFilter(_ById):
         return [(str(pk), name) for pk, name in rows]
 
 
-class ClientFilter(_ById):
+class ClientFilter(IdFilter):
     title = "client"
     parameter_name = "client"
     column = "client_id"
@@ -96,7 +80,7 @@ class ClientFilter(_ById):
         return [(str(pk), name) for pk, name in rows]
 
 
-class SpanFilter(_Filter):
+class SpanFilter(OpenFilter):
     title = "last seen"
     parameter_name = "span"
 

@@ -40,13 +40,13 @@ def _named(rows: Iterable[tuple[int, str]]) -> Choices:
     return [(str(pk), name) for pk, name in rows]
 
 
-class _Filter(DropdownFilter):
+class OpenFilter(DropdownFilter):
     def has_output(self) -> bool:
         """Links may name what is gone and no choice any more."""
         return True
 
 
-class _ById(_Filter):
+class IdFilter(OpenFilter):
     column = ""
 
     def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
@@ -56,7 +56,7 @@ class _ById(_Filter):
         return rows.filter(**{self.column: int(value)})
 
 
-class TeamFilter(_ById):
+class TeamFilter(IdFilter):
     title = "team"
     parameter_name = "team"
     column = "team_id"
@@ -65,7 +65,7 @@ class TeamFilter(_ById):
         return _named(Team.objects.values_list("pk", "name")[:MOST_CHOICES])
 
 
-class ClientFilter(_ById):
+class ClientFilter(IdFilter):
     title = "client"
     parameter_name = "client"
     column = "client_id"
@@ -74,7 +74,7 @@ class ClientFilter(_ById):
         return _named(Client.objects.values_list("pk", "name")[:MOST_CHOICES])
 
 
-class KeyFilter(_ById):
+class KeyFilter(IdFilter):
     """Keys of the chosen client, or of all."""
 
     title = "key"
@@ -89,7 +89,7 @@ class KeyFilter(_ById):
         return [(str(key.pk), str(key)) for key in keys[:MOST_CHOICES]]
 
 
-class DeploymentFilter(_ById):
+class DeploymentFilter(IdFilter):
     title = "deployment"
     parameter_name = "deployment"
     column = "deployment_id"
@@ -98,7 +98,7 @@ class DeploymentFilter(_ById):
         return _named(Deployment.objects.values_list("pk", "name")[:MOST_CHOICES])
 
 
-class AliasFilter(_Filter):
+class AliasFilter(OpenFilter):
     title = "alias"
     parameter_name = "alias"
 
@@ -111,7 +111,7 @@ class AliasFilter(_Filter):
         return rows.filter(alias=self.value()) if self.value() else rows
 
 
-class OutcomeFilter(_Filter):
+class OutcomeFilter(OpenFilter):
     title = "outcome"
     parameter_name = "outcome"
 
@@ -124,7 +124,7 @@ class OutcomeFilter(_Filter):
         return rows.filter(outcome=self.value()) if self.value() else rows
 
 
-class StatusFilter(_Filter):
+class StatusFilter(OpenFilter):
     title = "status"
     parameter_name = "status"
 
@@ -138,7 +138,7 @@ class StatusFilter(_Filter):
         return rows.filter(http_status__gte=found[1].start, http_status__lt=found[1].stop)
 
 
-class SpanFilter(_Filter):
+class SpanFilter(OpenFilter):
     title = "time"
     parameter_name = "span"
 

@@ -515,6 +515,17 @@ local function announce(op)
   return true
 end
 
+-- Let go of all that one entry holds; 1, or 0: it is not known.
+local function drop(whose, id)
+  local known = call('HGET', whose, id)
+  if not known then return 0 end
+  local entry = cmsgpack.unpack(known)
+  free_slots(entry, id)
+  add(entry, entry[1] == 0 and 'h' or 'k', minus(entry[3]))
+  call('HDEL', whose, id)
+  return 1
+end
+
 -- { 8, windows { id, start, settled, booking }, entries { owner, request id } } -> entries dropped:
 -- what the ledger says now, and the entries that are part of it
 local function post(op)
@@ -529,15 +540,7 @@ local function post(op)
   end
   local dropped = 0
   for _, one in ipairs(op[3]) do
-    local whose, id = base .. 'r:' .. one[1], one[2]
-    local known = call('HGET', whose, id)
-    if known then
-      local entry = cmsgpack.unpack(known)
-      free_slots(entry, id)
-      add(entry, entry[1] == 0 and 'h' or 'k', minus(entry[3]))
-      call('HDEL', whose, id)
-      dropped = dropped + 1
-    end
+    dropped = dropped + drop(base .. 'r:' .. one[1], one[2])
   end
   return dropped
 end
@@ -621,14 +624,7 @@ end
 local function forget(op)
   local whose, count = base .. 'r:' .. op[2], 0
   for _, id in ipairs(op[3] or call('HKEYS', whose)) do
-    local known = call('HGET', whose, id)
-    if known then
-      local entry = cmsgpack.unpack(known)
-      free_slots(entry, id)
-      add(entry, entry[1] == 0 and 'h' or 'k', minus(entry[3]))
-      call('HDEL', whose, id)
-      count = count + 1
-    end
+    count = count + drop(whose, id)
   end
   if call('HLEN', whose) == 0 then call('SREM', base .. 'owners', op[2]) end
   return count
