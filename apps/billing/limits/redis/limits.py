@@ -146,10 +146,6 @@ class RedisLimits:
         """The server's wall clock less that of this machine, where it is followed."""
         return clock.offset_ns()
 
-    @property
-    def in_flight(self) -> int:
-        return len(self._live)
-
     async def reserve(
         self, request_id: bytes, scopes: tuple[ScopeLimits, ...], demand: Demand
     ) -> Headroom:
@@ -377,10 +373,11 @@ class RedisLimits:
         wanted = self._wants.look(used) if self._standby_s > 0 else {}
         grants = self._standby.grants
         for budget_id in [i for i in grants if i not in wanted]:
+            del grants[budget_id]  # first: when no answer comes, nothing may be relied on
             await self._tie.ask(Op.GRANT, budget_id, 0, "0", "0", "0")
-            del grants[budget_id]
         divisor = _SAFETY * max(self._processes, self._standby.share)
         for budget_id, (start_s, amount, want) in wanted.items():
+            grants.pop(budget_id, None)
             granted, owners = await self._tie.ask(
                 Op.GRANT, budget_id, start_s, str(amount), str(want), str(want * divisor)
             )
