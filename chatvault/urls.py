@@ -37,6 +37,7 @@ admin.autodiscover()  # see admin_app.py
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
+    path("api/v1/", include("chatvault.api_urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path(
         "api/docs/", offline(SpectacularSwaggerView.as_view(url_name="schema")), name="swagger-ui"

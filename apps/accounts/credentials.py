@@ -21,6 +21,8 @@ from chatvault.lib import clock
 from chatvault.lib.errors import KeysUnavailable, Unauthenticated
 
 PREFIX: Final = "cv_"
+INFERENCE: Final = "inference"
+INFERENCE_ALONE: Final = frozenset({INFERENCE})
 MIN_LENGTH: Final = 20
 MAX_LENGTH: Final = 256
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -35,12 +37,18 @@ MAX_WAITING: Final = 20_000
 class KeyRecord(msgspec.Struct, frozen=True):
     """What a request needs to know of its key. A revoked key has no record."""
 
-    key_id: int
+    key_id: int  # 0: a token, which is no key
     client_id: int
     name: str
     is_active: bool = True
     expires_at_s: float | None = None  # seconds since the epoch; None: never
     aliases: frozenset[str] | None = None  # narrows what the client may use; None: all of it
+    kind: str = "key"  # key | jwt | oauth
+    team_id: int = 0
+    scopes: frozenset[str] = INFERENCE_ALONE
+    networks: tuple[str, ...] = ()  # from which it may call, in CIDR form; (): from anywhere
+    user_id: int = 0  # the person for whom a token was issued; 0: nobody
+    application_id: int = 0  # the OAuth application that holds the token
 
 
 Loader = Callable[[Sequence[str]], Awaitable[Mapping[str, KeyRecord]]]

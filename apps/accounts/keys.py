@@ -39,6 +39,7 @@ def record_of(key: ApiKey) -> KeyRecord:
     return KeyRecord(
         key_id=key.pk,
         client_id=key.client_id,
+        team_id=key.client.team_id,
         name=key.name,
         is_active=key.is_active and key.client.is_active and key.client.team.is_active,
         expires_at_s=key.expires_at.timestamp() if key.expires_at else None,

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 from django.db import transaction
 
-from apps.configuration.locks import hold_writer
 from apps.configuration.models import Announcement
 from chatvault.lib import clock
+from chatvault.lib.writer import hold_writer
 
 KEPT: Final = timedelta(days=1)
 _PRUNE_EVERY: Final = 256

@@ -19,9 +19,9 @@ from django.db import transaction
 from apps.configuration import loading, reading, registry, revisions
 from apps.configuration.exporting import export
 from apps.configuration.gaps import find_gaps
-from apps.configuration.locks import hold_writer
 from apps.configuration.problems import DocumentRefused, Problem
 from apps.configuration.work import Applied, Work
+from chatvault.lib.writer import hold_writer
 
 if TYPE_CHECKING:
     from apps.accounts.models import User

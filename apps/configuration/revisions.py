@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from apps.configuration import announce, exporting
-from apps.configuration.locks import hold_writer
 from apps.configuration.models import Revision
+from chatvault.lib.writer import hold_writer
 
 if TYPE_CHECKING:
     from apps.accounts.models import User

@@ -1,14 +1,18 @@
-"""Imports point down: gateway > usage > billing > accounts | providers > configuration > lib."""
+"""Imports point down: gateway > usage > billing | oauth | sign_in > accounts | providers >
+configuration > audit > lib."""
 
 from tests.architecture.source import Module, modules
 
 RANK = {
-    "configuration": 0,
-    "accounts": 1,
-    "providers": 1,
-    "billing": 2,
-    "usage": 3,
-    "gateway": 4,
+    "audit": 0,
+    "configuration": 1,
+    "accounts": 2,
+    "providers": 2,
+    "oauth": 3,
+    "sign_in": 3,
+    "billing": 3,
+    "usage": 4,
+    "gateway": 5,
 }
 FOR_EVERY_APP = ("chatvault.lib", "chatvault.settings")
 FOR_THE_GATEWAY = ("chatvault.supervisor", "chatvault.checks")

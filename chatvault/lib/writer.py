@@ -1,4 +1,4 @@
-"""One writer of the configuration at a time, so that versions follow each other."""
+"""One writer of what has an order at a time: configuration, announcements, audit trail."""
 
 from __future__ import annotations
 

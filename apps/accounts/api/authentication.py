@@ -1,0 +1,59 @@
+"""Who asks the API: a signed-in person by session, or a machine by its bearer credential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.request import Request
+
+from apps.accounts import keys
+from apps.accounts.credentials import KeyRecord, digest, is_well_formed
+from apps.accounts.principals import Principal, of_machine, of_user
+from chatvault.lib import clock
+from chatvault.lib.errors import KeyDisabled, Unauthenticated
+
+
+class PersonAuthentication(SessionAuthentication):
+    """The admin's session; changes need its CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        found = super().authenticate(request)
+        if found is None:
+            return None
+        return of_user(found[0]), None
+
+
+class BearerAuthentication(BaseAuthentication):
+    """`Authorization: Bearer` with a key. Raises Unauthenticated or KeyDisabled."""
+
+    def authenticate(self, request: Request) -> tuple[Principal, str] | None:
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer":
+            return None
+        return principal_of(token.strip()), "bearer"
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+def principal_of(token: str) -> Principal:
+    """The machine behind a bearer credential."""
+    raw = token.encode("utf-8", "replace")
+    record = keys.find_key_record(digest(raw, keys.pepper())) if is_well_formed(raw) else None
+    if record is None or _is_expired(record):
+        raise Unauthenticated
+    if not record.is_active:
+        raise KeyDisabled
+    return of_machine(
+        "key",
+        record.name,
+        scopes=record.scopes,
+        team_id=record.team_id,
+        client_id=record.client_id,
+        key_id=record.key_id,
+    )
+
+
+def _is_expired(record: KeyRecord) -> bool:
+    return record.expires_at_s is not None and record.expires_at_s <= clock.wall_s()

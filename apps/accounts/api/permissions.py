@@ -1,0 +1,35 @@
+"""Default deny: a view names the capability that each method needs, or nobody gets in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from apps.accounts.principals import Principal
+from apps.accounts.roles import Capability
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # imports the settings that name this module
+
+
+class HasCapability(BasePermission):
+    """Asks the view's `capabilities`: by method, one that must be held in some team at least.
+
+    Which rows it then concerns is the view's queryset: what is outside is a 404.
+    """
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        needed = capability_of(request.method or "", view)
+        who = request.user
+        return needed is not None and isinstance(who, Principal) and who.may_somewhere(needed)
+
+    def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
+        return True  # the queryset holds no foreign rows
+
+
+def capability_of(method: str, view: APIView) -> Capability | None:
+    """What the view asks for; HEAD and OPTIONS ask for what GET does."""
+    table: dict[str, Capability] = getattr(view, "capabilities", {})
+    return table.get("GET" if method in ("HEAD", "OPTIONS") else method)

@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class OAuthConfig(AppConfig):
+    name = "apps.oauth"
+    label = "oauth"
+    verbose_name = "OAuth applications"

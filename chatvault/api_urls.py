@@ -1,0 +1,5 @@
+"""The management and reporting API, `/api/v1/…`: one line for each app that has a part in it."""
+
+from django.urls import URLPattern, URLResolver
+
+urlpatterns: list[URLPattern | URLResolver] = []
