@@ -55,10 +55,10 @@ Loader = Callable[[Sequence[str]], Awaitable[Mapping[str, KeyRecord]]]
 """Finds the records of digests, those that exist; any exception means that it could not ask."""
 
 
-def issue_secret() -> str:
+def issue_secret(prefix: str = PREFIX) -> str:
     """A new key; shown once to whoever asked for it, never stored."""
     body = _base62(secrets.randbits(256), _BODY_DIGITS)
-    return PREFIX + body + _checksum(body)
+    return prefix + body + _checksum(body)
 
 
 def is_well_formed(token: bytes) -> bool:
