@@ -7,6 +7,7 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from apps.accounts import configuration
+        from apps.accounts import bearers, configuration, keys
 
         configuration.register()
+        bearers.register("key", keys.find_keys)

@@ -1,37 +1,35 @@
-"""API keys on the hot path: their form, their digest, and what one process remembers of them.
+"""What callers show: the forms of keys and tokens, their digests, and what is known of them.
 
 A key is `cv_`, 43 base62 digits (256 random bits) and 6 of a CRC-32, so that a mistyped or made-up
-key is refused without asking anybody. Only HMAC-SHA256 under a pepper is ever stored or looked up.
+key is refused without asking anybody; an OAuth access token is `cvo_` and the same digits; a JWT
+(RFC 7519) is told by its three parts. Only digests are ever stored or looked up.
 """
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 import hmac
-import random
 import secrets
 import zlib
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
-from chatvault.lib import clock
-from chatvault.lib.errors import KeysUnavailable, Unauthenticated
+from chatvault.lib.errors import Unauthenticated
 
 PREFIX: Final = "cv_"
+OAUTH_PREFIX: Final = "cvo_"
+REFRESH_PREFIX: Final = "cvr_"
 INFERENCE: Final = "inference"
 INFERENCE_ALONE: Final = frozenset({INFERENCE})
 MIN_LENGTH: Final = 20
 MAX_LENGTH: Final = 256
+MAX_JWT_LENGTH: Final = 8192
+_OURS: Final = (OAUTH_PREFIX, REFRESH_PREFIX, PREFIX)
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BODY_DIGITS: Final = 43  # 62^43 > 2^256
 _CHECK_DIGITS: Final = 6  # 62^6 > 2^32
-
-JITTER: Final = 0.2
-BATCH: Final = 500
-MAX_WAITING: Final = 20_000
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
@@ -49,10 +47,30 @@ class KeyRecord(msgspec.Struct, frozen=True):
     networks: tuple[str, ...] = ()  # from which it may call, in CIDR form; (): from anywhere
     user_id: int = 0  # the person for whom a token was issued; 0: nobody
     application_id: int = 0  # the OAuth application that holds the token
+    session_id: int = 0  # the sign-in that a JWT came from
+    stored: str = ""  # the digest of its row, where that is not the one of its question
+
+    def is_held_by(self, holder: str) -> bool:
+        """Whether an announcement about `client:7`, `user:3` … is about this credential."""
+        kind, _, text = holder.partition(":")
+        own = getattr(self, f"{kind}_id", 0)
+        return bool(own) and str(own) == text
 
 
-Loader = Callable[[Sequence[str]], Awaitable[Mapping[str, KeyRecord]]]
-"""Finds the records of digests, those that exist; any exception means that it could not ask."""
+Kind = Literal["key", "oauth", "jwt"]
+
+
+class Question(msgspec.Struct, frozen=True):
+    """Who holds this? Asked of the control plane when a process does not know."""
+
+    digest: str  # HMAC-SHA256 of the whole credential: by this the answer is given
+    kind: Kind
+    candidates: tuple[str, ...] = ()  # digests under which a row may be stored
+    claims: dict[str, Any] = {}  # of a JWT whose signature and times were found right
+
+
+Verify = Callable[[str], dict[str, Any]]
+"""The claims of a JWT that is right in every way. Raises Unauthenticated."""
 
 
 def issue_secret(prefix: str = PREFIX) -> str:
@@ -66,12 +84,58 @@ def is_well_formed(token: bytes) -> bool:
     if not MIN_LENGTH <= len(token) <= MAX_LENGTH or not token.isascii():
         return False
     text = token.decode("ascii")
-    if not text.startswith(PREFIX):
-        return text.isprintable() and " " not in text
-    if len(text) != len(PREFIX) + _BODY_DIGITS + _CHECK_DIGITS:
+    for prefix in _OURS:
+        if text.startswith(prefix):
+            return prefix == PREFIX and is_issued(text, prefix)
+    return text.isprintable() and " " not in text
+
+
+def is_issued(text: str, prefix: str) -> bool:
+    """Whether it has the form of what `issue_secret(prefix)` makes, checksum included."""
+    if not text.startswith(prefix) or len(text) != len(prefix) + _BODY_DIGITS + _CHECK_DIGITS:
         return False
-    body = text[len(PREFIX) : -_CHECK_DIGITS]
-    return hmac.compare_digest(_checksum(body), text[-_CHECK_DIGITS:])
+    body = text[len(prefix) : -_CHECK_DIGITS]
+    return hmac.compare_digest(_checksum(body).encode(), text[-_CHECK_DIGITS:].encode())
+
+
+def is_jwt(token: bytes) -> bool:
+    """Whether it has a JWT's looks: `{"` in base64url, and three parts (RFC 7519 §3)."""
+    return token[:2] == b"ey" and token.count(b".") == 2
+
+
+class Asker:
+    """Tells keys and tokens apart and puts the question who holds one.
+
+    `peppers`: those under which keys may be stored, the newest first.
+    """
+
+    def __init__(self, peppers: Sequence[bytes], verify: Verify | None = None) -> None:
+        self._peppers = tuple(peppers)
+        self.verify = verify
+
+    def digest(self, token: bytes) -> str:
+        """By which a process remembers a credential: the whole of it counts."""
+        return hmac.digest(self._peppers[0], token, "sha256").hex()
+
+    def question(self, token: bytes) -> Question:
+        """Raises Unauthenticated for what cannot be anybody's, without asking."""
+        own = self.digest(token)
+        if is_jwt(token):
+            return Question(own, "jwt", claims=self._claims(token))
+        if token.startswith(OAUTH_PREFIX.encode()):
+            if not is_issued(token.decode("ascii", "replace"), OAUTH_PREFIX):
+                raise Unauthenticated
+            return Question(own, "oauth", (hashlib.sha256(token).hexdigest(),))
+        if not is_well_formed(token):
+            raise Unauthenticated
+        older = (digest(token, pepper) for pepper in self._peppers[1:])
+        given = () if token.startswith(PREFIX.encode()) else (hashlib.sha256(token).hexdigest(),)
+        return Question(own, "key", (own, *older, *given))
+
+    def _claims(self, token: bytes) -> dict[str, Any]:
+        if self.verify is None or len(token) > MAX_JWT_LENGTH or not token.isascii():
+            raise Unauthenticated
+        return self.verify(token.decode("ascii"))
 
 
 def digest(token: bytes, pepper: bytes) -> str:
@@ -94,196 +158,3 @@ def _base62(number: int, digits: int) -> str:
 
 def _checksum(body: str) -> str:
     return _base62(zlib.crc32(body.encode()), _CHECK_DIGITS)
-
-
-class _Entry:
-    __slots__ = ("confirmed_at", "is_doubted", "record", "stale_at")
-
-    def __init__(self, record: KeyRecord, confirmed_at: float, stale_at: float) -> None:
-        self.record = record
-        self.confirmed_at = confirmed_at
-        self.stale_at = stale_at
-        self.is_doubted = False
-
-
-class KeyCache:
-    """The keys that one process knows, least recently used first to go.
-
-    - A record younger than `ttl_s` is served at once. An older one is served too and asked for
-      again in the background; one that could not be confirmed for `keep_s` is not served.
-    - Unknown keys are remembered for `unknown_ttl_s`, in a cache of their own so that a flood of
-      them cannot push out the good ones.
-    - Digests that are asked for while a look-up runs are looked up together afterwards.
-
-    All times in seconds. Belongs to one event loop.
-    """
-
-    def __init__(
-        self,
-        load: Loader,
-        *,
-        pepper: bytes,
-        size: int = 10_000,
-        unknown_size: int = 50_000,
-        ttl_s: float = 60.0,
-        unknown_ttl_s: float = 10.0,
-        keep_s: float = 1800.0,
-        load_timeout_s: float = 5.0,
-        monotonic: Callable[[], float] = clock.monotonic,
-    ) -> None:
-        self._load = load
-        self._pepper = pepper
-        self._size = size
-        self._unknown_size = unknown_size
-        self._ttl_s = ttl_s
-        self._unknown_ttl_s = unknown_ttl_s
-        self._keep_s = keep_s
-        self._load_timeout_s = load_timeout_s
-        self._monotonic = monotonic
-        self._known: OrderedDict[str, _Entry] = OrderedDict()
-        self._unknown: OrderedDict[str, float] = OrderedDict()
-        self._asked: dict[str, asyncio.Future[KeyRecord | None]] = {}
-        self._asking: dict[str, asyncio.Future[KeyRecord | None]] = {}
-        self._worker: asyncio.Task[None] | None = None
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    @property
-    def unknown_count(self) -> int:
-        return len(self._unknown)
-
-    def find(self, token: bytes) -> KeyRecord | None:
-        """The record if this process has it fresh; None: `await get(token)`."""
-        key = hmac.digest(self._pepper, token, "sha256").hex()
-        entry = self._known.get(key)
-        if entry is None or self._monotonic() >= entry.stale_at:
-            return None
-        self._known.move_to_end(key)
-        return entry.record
-
-    async def get(self, token: bytes) -> KeyRecord:
-        """The record of a key. Raises Unauthenticated for one that does not exist, and
-        KeysUnavailable when nobody can be asked about one that is not known here."""
-        key = hmac.digest(self._pepper, token, "sha256").hex()
-        now = self._monotonic()
-        entry = self._known.get(key)
-        if entry is not None and now < entry.confirmed_at + self._keep_s:
-            self._known.move_to_end(key)
-            return await self._confirmed(key, entry, now)
-        if self._unknown.get(key, 0.0) > now or not is_well_formed(token):
-            raise Unauthenticated
-        record = await asyncio.shield(self._ask(key))
-        if record is None:
-            raise Unauthenticated
-        return record
-
-    async def _confirmed(self, key: str, entry: _Entry, now: float) -> KeyRecord:
-        if now < entry.stale_at or len(self._asked) >= MAX_WAITING:
-            return entry.record
-        asked = self._ask(key)
-        if not entry.is_doubted:
-            return entry.record
-        try:
-            record = await asyncio.shield(asked)
-        except KeysUnavailable:
-            return entry.record
-        if record is None:
-            raise Unauthenticated
-        return record
-
-    def drop(self, key_digest: str) -> None:
-        """Forget a key that changed; an answer that is under way is not kept either.
-        An empty digest stands for all keys."""
-        if not key_digest:
-            self.clear()
-            return
-        self._known.pop(key_digest, None)
-        self._unknown.pop(key_digest, None)
-        self._asking.pop(key_digest, None)
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._known.clear()
-        self._unknown.clear()
-        self._asking.clear()
-
-    def expire(self) -> None:
-        """Confirm every key anew before its next use; what is known serves only as long as
-        nobody can be asked."""
-        for entry in self._known.values():
-            entry.stale_at = 0.0
-            entry.is_doubted = True
-        self._unknown.clear()
-        self._asking.clear()
-
-    def _ask(self, key: str) -> asyncio.Future[KeyRecord | None]:
-        future = self._asking.get(key) or self._asked.get(key)
-        if future is None:
-            if len(self._asked) >= MAX_WAITING:
-                raise KeysUnavailable
-            future = asyncio.get_running_loop().create_future()
-            future.add_done_callback(_observe)
-            self._asked[key] = future
-            if self._worker is None or self._worker.done():
-                self._worker = asyncio.get_running_loop().create_task(self._answer_all())
-        return future
-
-    async def _answer_all(self) -> None:
-        while self._asked:
-            keys = list(self._asked)[:BATCH]
-            batch = {key: self._asked.pop(key) for key in keys}
-            self._asking.update(batch)
-            try:
-                async with asyncio.timeout(self._load_timeout_s):
-                    found = await self._load(keys)
-            except Exception:  # whatever kept the loader from asking: the keys are not to blame
-                self._give_up(batch)
-            else:
-                for key, future in batch.items():
-                    self._answer(key, future, found.get(key))
-
-    def _answer(
-        self, key: str, future: asyncio.Future[KeyRecord | None], record: KeyRecord | None
-    ) -> None:
-        if self._asking.pop(key, None) is future:  # not dropped meanwhile
-            self._keep(key, record)
-        if not future.done():
-            future.set_result(record)
-
-    def _keep(self, key: str, record: KeyRecord | None) -> None:
-        now = self._monotonic()
-        if record is None:
-            self._known.pop(key, None)
-            self._unknown[key] = now + _jittered(self._unknown_ttl_s)
-            while len(self._unknown) > self._unknown_size:
-                self._unknown.popitem(last=False)
-            return
-        self._unknown.pop(key, None)
-        self._known[key] = _Entry(record, now, now + _jittered(self._ttl_s))
-        self._known.move_to_end(key)
-        while len(self._known) > self._size:
-            self._known.popitem(last=False)
-
-    def _give_up(self, batch: dict[str, asyncio.Future[KeyRecord | None]]) -> None:
-        """Known keys are asked for again in a second or so, unknown ones at their next use."""
-        retry_at = self._monotonic() + _jittered(1.0)
-        for key, future in batch.items():
-            if self._asking.get(key) is future:
-                del self._asking[key]
-            entry = self._known.get(key)
-            if entry is not None:
-                entry.stale_at = retry_at
-            if not future.done():
-                future.set_exception(KeysUnavailable())
-
-
-def _jittered(seconds: float) -> float:
-    """Spread, so that keys that were learnt together are not asked for together again."""
-    return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-
-
-def _observe(future: asyncio.Future[KeyRecord | None]) -> None:
-    """A background look-up that fails has nobody to tell; asyncio shall not complain."""
-    if not future.cancelled():
-        future.exception()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import close_old_connections
 
-from apps.accounts.credentials import KeyRecord
+from apps.accounts.credentials import KeyRecord, Question
 from apps.accounts.models import ApiKey
 
 
@@ -18,13 +16,19 @@ def pepper() -> bytes:
     return base64.b64decode(settings.CHATVAULT.vault.pepper.get_secret_value(), validate=True)
 
 
+def find_keys(questions: Sequence[Question]) -> dict[str, KeyRecord]:
+    """Who holds keys; a row may be stored under any of a question's candidates."""
+    asked = {one: question.digest for question in questions for one in question.candidates}
+    return {asked[stored]: record for stored, record in find_key_records([*asked]).items()}
+
+
 def find_key_record(digest: str) -> KeyRecord | None:
     """The record of a key that exists and was not revoked."""
     return find_key_records([digest]).get(digest)
 
 
 def find_key_records(digests: Sequence[str]) -> dict[str, KeyRecord]:
-    """The records by digest, in two queries; unknown and revoked keys are left out."""
+    """The records by stored digest, in two queries; unknown and revoked keys are left out."""
     rows = (
         ApiKey.objects.filter(digest__in=digests, revoked_at=None)
         .select_related("client__team")
@@ -44,14 +48,5 @@ def record_of(key: ApiKey) -> KeyRecord:
         is_active=key.is_active and key.client.is_active and key.client.team.is_active,
         expires_at_s=key.expires_at.timestamp() if key.expires_at else None,
         aliases=names or None,
+        stored=key.digest,
     )
-
-
-async def load_key_records(digests: Sequence[str]) -> Mapping[str, KeyRecord]:
-    """`find_key_records` off the event loop: the loader of a KeyCache."""
-    return await sync_to_async(_with_fresh_connection, thread_sensitive=False)(digests)
-
-
-def _with_fresh_connection(digests: Sequence[str]) -> dict[str, KeyRecord]:
-    close_old_connections()
-    return find_key_records(digests)

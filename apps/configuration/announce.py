@@ -1,8 +1,9 @@
 """Word of committed changes, for processes that keep what they know in memory.
 
 An announcement is a row of the transaction that makes the change: it is seen with the change or
-not at all. Topics: `configuration.revision` (subject: the revision's id) and `accounts.key`
-(subject: the key's digest; empty: every key).
+not at all. Topics: `configuration.revision` (subject: the revision's id), `accounts.key` (subject:
+the stored digest; empty: every key) and `accounts.holder` (subject: `user:3`, `client:7`,
+`team:1`, `application:5` or `session:9`, whose credentials are all to be asked for anew).
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apps.accounts.credentials import KeyCache, KeyRecord
+from apps.accounts.credentials import KeyRecord
+from apps.accounts.key_cache import KeyCache
 from apps.billing.limits import Limits
 from apps.gateway.breaker import Breaker, RetryBudget
 from apps.gateway.contracts import Candidate, Identity, Offer
@@ -64,12 +65,13 @@ class View:
             for deployment in snapshot.deployments.values()
         }
         self._default_output = options.default_max_output_tokens
-        self._identities: dict[int, Identity] = {}
+        self._identities: dict[tuple[str, int, int, int], Identity] = {}
         self._offers: dict[tuple[str, int | None], Offer] = {}
 
     def identity_of(self, key: KeyRecord) -> Identity | None:
         """Key and client with their rules; None when the client is not in this snapshot."""
-        known = self._identities.get(key.key_id)
+        place = (key.kind, key.key_id or key.session_id, key.user_id, key.application_id)
+        known = self._identities.get(place)
         if known is not None and known.key is key:
             return known
         client = self.snapshot.clients.get(key.client_id)
@@ -79,7 +81,7 @@ class View:
         scopes = (own, *client.scopes) if own else client.scopes
         has_budget = any(scope.budgets for scope in scopes)
         identity = Identity(key=key, client=client, scopes=scopes, has_budget=has_budget)
-        self._identities[key.key_id] = identity
+        self._identities[place] = identity
         return identity
 
     def offer_of(self, alias_name: str, book_id: int | None) -> Offer | None:

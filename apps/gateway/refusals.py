@@ -11,7 +11,8 @@ from apps.usage.refused import Refusal, Report
 from chatvault.lib import clock
 
 if TYPE_CHECKING:
-    from apps.accounts.credentials import KeyCache, KeyRecord
+    from apps.accounts.credentials import KeyRecord
+    from apps.accounts.key_cache import KeyCache
     from apps.gateway.contracts import GatewayRequest
     from chatvault.lib.errors import ChatVaultError
 

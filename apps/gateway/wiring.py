@@ -15,8 +15,9 @@ from typing import ParamSpec, TypeVar
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from apps.accounts import keys as key_rows
-from apps.accounts.credentials import KeyCache, KeyRecord
+from apps.accounts import bearers
+from apps.accounts.credentials import Asker, KeyRecord, Question
+from apps.accounts.key_cache import KeyCache
 from apps.billing import held, shared_limits
 from apps.billing.limits import LocalLimits
 from apps.billing.limits.contract import BudgetLimit
@@ -64,8 +65,8 @@ class ControlPlane:
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
 
-    async def keys(self, digests: Sequence[str]) -> Mapping[str, KeyRecord]:
-        return await self._ask(key_rows.find_key_records, digests)
+    async def keys(self, questions: Sequence[Question]) -> Mapping[str, KeyRecord]:
+        return await self._ask(bearers.answer, questions)
 
     async def since(self, last_id: int) -> tuple[int, Sequence[News]]:
         return await self._ask(announce.since, last_id)
@@ -148,7 +149,7 @@ class Wiring:
             view=self._view(snapshot),
             keys=KeyCache(
                 self._source.keys,
-                pepper=self._options.pepper,
+                asker=Asker([self._options.pepper]),
                 size=self._sections.gateway.key_cache_size,
             ),
             limits=self._limits,

@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from apps.accounts.credentials import (
-    KeyCache,
+    OAUTH_PREFIX,
+    Asker,
     KeyRecord,
+    Question,
     digest,
     hint_of,
     is_well_formed,
     issue_secret,
 )
+from apps.accounts.key_cache import KeyCache
 from chatvault.lib.errors import KeysUnavailable, Unauthenticated
 
 PEPPER = b"p" * 32
@@ -29,7 +32,8 @@ class Database:
         self.is_down = False
         self.gate: asyncio.Event | None = None
 
-    async def load(self, digests: Sequence[str]) -> Mapping[str, KeyRecord]:
+    async def load(self, questions: Sequence[Question]) -> Mapping[str, KeyRecord]:
+        digests = [question.digest for question in questions]
         self.asked.append(list(digests))
         if self.is_down:
             raise OSError("no route to host")
@@ -63,7 +67,7 @@ def time() -> Time:
 
 
 def make_cache(database: Database, time: Time, **options: float) -> KeyCache:
-    return KeyCache(database.load, pepper=PEPPER, monotonic=time, **options)
+    return KeyCache(database.load, asker=Asker([PEPPER]), monotonic=time, **options)
 
 
 async def settle() -> None:
@@ -309,3 +313,68 @@ async def test_an_expired_entry_serves_while_nobody_can_be_asked(database, time)
     cache.expire()
     assert cache.find(token) is None
     assert await cache.get(token) == ALICE
+
+
+async def test_a_row_under_another_digest_is_dropped_by_that_digest(database, time):
+    cache = make_cache(database, time)
+    token = issue_secret().encode()
+    database.rows[digest(token, PEPPER)] = KeyRecord(1, 1, "alice", stored="older")
+    assert (await cache.get(token)).name == "alice"
+    cache.drop("older")
+    assert cache.find(token) is None
+
+
+async def test_an_announced_holder_loses_all_that_is_remembered(database, time):
+    cache = make_cache(database, time)
+    one = database.issue(KeyRecord(0, 7, "jwt", kind="jwt", user_id=3, session_id=9))
+    two = database.issue(KeyRecord(0, 7, "jwt", kind="jwt", user_id=33, session_id=90))
+    for token in (one, two):
+        await cache.get(token)
+    for holder in ("user:3", "user:x", "user:", "nobody:3", "session:0"):
+        cache.drop_holder(holder)
+    assert cache.find(one) is None
+    assert cache.find(two) is not None
+    cache.drop_holder("client:7")
+    assert cache.find(two) is None
+
+
+async def test_an_answer_under_way_is_not_kept_when_its_holder_changes(database, time):
+    cache = make_cache(database, time)
+    token = database.issue(KeyRecord(0, 7, "jwt", kind="jwt", user_id=3))
+    database.gate = asyncio.Event()
+    asking = asyncio.ensure_future(cache.get(token))
+    await settle()
+    cache.drop_holder("user:3")
+    database.gate.set()
+    await asking
+    assert cache.find(token) is None
+
+
+@pytest.mark.parametrize(
+    ("token", "kind", "candidates"),
+    [
+        (issue_secret().encode(), "key", 2),
+        (b"sk-proj-abcdefghijklmnop", "key", 3),
+        (issue_secret(OAUTH_PREFIX).encode(), "oauth", 1),
+    ],
+)
+def test_credentials_are_told_apart(token, kind, candidates):
+    question = Asker([PEPPER, b"o" * 32]).question(token)
+    assert question.kind == kind
+    assert len(question.candidates) == candidates
+    assert question.digest == digest(token, PEPPER)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        b"cvo_" + b"A" * 49,
+        b"cvo_" + b"A" * 10,
+        issue_secret("cvr_").encode(),
+        b"cvr_" + b"A" * 49,
+        b"eyJhbGciOiJub25lIn0.e30.",
+    ],
+)
+def test_what_cannot_be_anybodys_is_not_asked_about(token):
+    with pytest.raises(Unauthenticated):
+        Asker([PEPPER]).question(token)

@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.accounts import errors, keys, services
-from apps.accounts.credentials import digest, is_well_formed
+from apps.accounts import bearers, errors, keys, services
+from apps.accounts.credentials import Question, digest, is_well_formed
 from apps.accounts.models import ApiKey, Client
 from apps.configuration import announce
 from apps.configuration.models import Announcement
@@ -160,10 +160,13 @@ def test_records_of_many_keys_are_found_in_two_queries():
     assert len(queries) == 2
 
 
-@pytest.mark.django_db(transaction=True)
-async def test_the_loader_asks_off_the_event_loop():
-    from asgiref.sync import sync_to_async
-
-    key = (await sync_to_async(make_key)()).key
-    found = await keys.load_key_records([key.digest, "0" * 64])
-    assert {name: record.key_id for name, record in found.items()} == {key.digest: key.pk}
+def test_the_registry_answers_by_the_digest_of_the_question():
+    key = make_key().key
+    asked = [
+        Question("shown", "key", ("0" * 64, key.digest)),
+        Question("stranger", "key", ("1" * 64,)),
+        Question("unheard-of", "jwt"),
+    ]
+    found = bearers.answer(asked)
+    assert {name: record.key_id for name, record in found.items()} == {"shown": key.pk}
+    assert found["shown"].stored == key.digest

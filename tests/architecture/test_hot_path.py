@@ -24,6 +24,7 @@ HOT = (
     "apps.gateway.snapshot.store",
     "apps.gateway.snapshot.follow",
     "apps.accounts.credentials",
+    "apps.accounts.key_cache",
     "apps.billing.pricing",
     "apps.billing.limits",
     "apps.usage.journal",

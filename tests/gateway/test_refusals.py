@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from apps.accounts.credentials import KeyCache, KeyRecord
+from apps.accounts.credentials import Asker, KeyRecord
+from apps.accounts.key_cache import KeyCache
 from apps.billing.limits import QuotaLimit
 from apps.gateway.contracts import GatewayRequest
 from apps.gateway.refusals import KEPT, MAX_ALIAS, Refusals
@@ -108,7 +109,7 @@ async def _nobody(digests):
 
 def test_memory_is_bounded():
     refusals = Refusals()
-    keys = KeyCache(_nobody, pepper=b"p" * 32)
+    keys = KeyCache(_nobody, asker=Asker([b"p" * 32]))
     for number in range(KEPT + 20):
         request = GatewayRequest(
             id=b"", operation="chat", body=b"", started=0.0, accept_ms=0,

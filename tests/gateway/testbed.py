@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import uvicorn
 
-from apps.accounts.credentials import KeyCache, KeyRecord, digest, issue_secret
+from apps.accounts.credentials import Asker, KeyRecord, Question, digest, issue_secret
+from apps.accounts.key_cache import KeyCache
 from apps.billing.limits import BudgetLimit, LocalLimits, QuotaLimit, ScopeLimits
 from apps.billing.pricing import Price, Terms
 from apps.gateway import lifecycle
@@ -120,7 +121,7 @@ class Gateway:
         plane = DataPlane(
             options=self._options,
             view=self._view(),
-            keys=KeyCache(self._find_keys, pepper=PEPPER),
+            keys=KeyCache(self._find_keys, asker=Asker([PEPPER])),
             limits=self.limits,
             journal=self.journal,
             pool=pool,
@@ -230,7 +231,8 @@ class Gateway:
 
         self._server.run(adopt())
 
-    async def _find_keys(self, digests: Sequence[str]) -> dict[str, KeyRecord]:
+    async def _find_keys(self, questions: Sequence[Question]) -> dict[str, KeyRecord]:
+        digests = [question.digest for question in questions]
         return {one: self._keys[one] for one in digests if one in self._keys}
 
     # what it booked

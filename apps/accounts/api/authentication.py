@@ -7,8 +7,8 @@ from typing import Any
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
-from apps.accounts import keys
-from apps.accounts.credentials import KeyRecord, digest, is_well_formed
+from apps.accounts import bearers, keys
+from apps.accounts.credentials import Asker, KeyRecord
 from apps.accounts.principals import Principal, of_machine, of_user
 from chatvault.lib import clock
 from chatvault.lib.errors import KeyDisabled, Unauthenticated
@@ -39,19 +39,20 @@ class BearerAuthentication(BaseAuthentication):
 
 def principal_of(token: str) -> Principal:
     """The machine behind a bearer credential."""
-    raw = token.encode("utf-8", "replace")
-    record = keys.find_key_record(digest(raw, keys.pepper())) if is_well_formed(raw) else None
+    question = Asker([keys.pepper()]).question(token.encode("utf-8", "replace"))
+    record = bearers.answer([question]).get(question.digest)
     if record is None or _is_expired(record):
         raise Unauthenticated
     if not record.is_active:
         raise KeyDisabled
     return of_machine(
-        "key",
+        record.kind,
         record.name,
         scopes=record.scopes,
         team_id=record.team_id,
         client_id=record.client_id,
-        key_id=record.key_id,
+        key_id=record.key_id or None,
+        user_id=record.user_id or None,
     )
 
 

@@ -15,6 +15,7 @@ from chatvault.lib import clock
 logger = logging.getLogger(__name__)
 
 KEY_TOPIC = "accounts.key"
+HOLDER_TOPIC = "accounts.holder"
 
 
 class News(Protocol):
@@ -84,6 +85,8 @@ class Follower:
         for item in news:
             if item.topic == KEY_TOPIC:
                 self._plane.keys.drop(item.subject)
+            elif item.topic == HOLDER_TOPIC:
+                self._plane.keys.drop_holder(item.subject)
             else:
                 is_changed = True
         if is_changed:
