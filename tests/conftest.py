@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +85,14 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
             cursor.execute(
                 "DROP TRIGGER IF EXISTS billing_ledgerentry_no_truncate ON billing_ledgerentry"
             )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_counted() -> None:
+    """Attempts that earlier tests made in this process are not counted in the next."""
+    cached = sys.modules.get("django.core.cache")
+    if cached is not None and "apps.accounts.throttle" in sys.modules:
+        cached.cache.clear()
 
 
 @pytest.fixture(scope="session")

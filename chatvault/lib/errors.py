@@ -7,7 +7,7 @@
     ├── Forbidden ─ ModelNotAllowed, KeyDisabled
     ├── ModelNotFound
     ├── BudgetExhausted, BudgetHeld, Unpriced
-    ├── RateLimited
+    ├── RateLimited ─ TooManyAttempts
     ├── NoDeployment, JournalUnavailable, LimitsUnavailable, NotReady, KeysUnavailable
     ├── ShuttingDown, Overloaded
     ├── UpstreamError ─ UpstreamConnectFailed, UpstreamForbidden, UpstreamTimedOut,
@@ -188,6 +188,13 @@ class RateLimited(ChatVaultError):
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
     default_message = "A rate limit is reached."
+
+
+class TooManyAttempts(RateLimited):
+    """An address or an account asked an endpoint of the control plane too often."""
+
+    code = "too_many_attempts"
+    default_message = "Too many attempts. Wait a moment before the next one."
 
 
 class NoDeployment(ChatVaultError):

@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_celery_beat",
+    "django_ratelimit",
     "apps.audit",
     "apps.configuration",
     "apps.accounts",
@@ -97,6 +98,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
+CACHES = CHATVAULT.redis.as_django_cache()
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]  # our cache counts in one step, as it asks for
+if not CHATVAULT.redis.is_used:  # one process: a cache of its own is shared by all there are
+    SILENCED_SYSTEM_CHECKS.append("django_ratelimit.E003")
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = CHATVAULT.core.time_zone
 USE_I18N = True
@@ -125,6 +131,7 @@ REST_FRAMEWORK = {
         "apps.accounts.api.authentication.BearerAuthentication",
         "apps.accounts.api.authentication.PersonAuthentication",
     ],
+    "DEFAULT_THROTTLE_CLASSES": ["apps.accounts.throttle.EndpointThrottle"],
     "DEFAULT_PAGINATION_CLASS": "apps.accounts.api.pages.Pages",
     "EXCEPTION_HANDLER": "apps.accounts.api.errors.envelope",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

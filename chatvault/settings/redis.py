@@ -1,4 +1,4 @@
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -34,3 +34,20 @@ class RedisSettings(Section):
     @property
     def is_used(self) -> bool:
         return bool(self.url.get_secret_value()) or bool(self.sentinels)
+
+    def as_django_cache(self) -> dict[str, dict[str, Any]]:
+        """Django's cache: shared through Redis, or of one process."""
+        if self.is_used:
+            return {
+                "default": {
+                    "BACKEND": "apps.billing.shared_cache.SharedCache",
+                    "KEY_PREFIX": f"{self.prefix}:web",
+                }
+            }
+        return {
+            "default": {
+                "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+                "LOCATION": "chatvault",
+                "OPTIONS": {"MAX_ENTRIES": 100_000},
+            }
+        }

@@ -14,6 +14,7 @@ from chatvault.settings.redis import RedisSettings
 from chatvault.settings.retention import RetentionSettings
 from chatvault.settings.serving import ServingSettings
 from chatvault.settings.telemetry import TelemetrySettings
+from chatvault.settings.throttle import ThrottleSettings
 from chatvault.settings.upstream import UpstreamSettings
 from chatvault.settings.vault import VaultSettings
 
@@ -35,6 +36,7 @@ class Sections:
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    throttle: ThrottleSettings = field(default_factory=ThrottleSettings)
 
     @property
     def home(self) -> Path:

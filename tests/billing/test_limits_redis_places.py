@@ -87,6 +87,7 @@ async def test_the_rights_in_the_acl_file_suffice_and_are_few(servers, tmp_path)
         url = f"redis://chatvault:for-tests-only@127.0.0.1:{server.port}/0"
         await spend(parse_address(url))
         with redis.from_url(url) as client:
+            _cache_works(client)
             for words_of in (
                 ("FLUSHALL",),
                 ("CONFIG", "GET", "*"),
@@ -107,6 +108,16 @@ async def test_the_rights_in_the_acl_file_suffice_and_are_few(servers, tmp_path)
             client.hgetall("chatvault:{limits}:epoch")
     finally:
         server.kill()
+
+
+def _cache_works(client: redis.Redis) -> None:
+    """What Django's cache asks for."""
+    client.set("chatvault:web:1:a", 1, nx=True, ex=60)
+    assert client.exists("chatvault:web:1:a")
+    assert client.incr("chatvault:web:1:a") == 2
+    client.expire("chatvault:web:1:a", 30)
+    assert client.get("chatvault:web:1:a") == b"2"
+    client.delete("chatvault:web:1:a")
 
 
 def _queue_works(url: str) -> None:
