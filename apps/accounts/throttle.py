@@ -101,7 +101,8 @@ class Throttled:
                 check(request, self.throttle_group, self.throttle_account(request))
             except TooManyAttempts as refusal:
                 return answer(request, self.throttle_group, refusal)
-        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        view: Any = super()  # a View comes behind this mixin
+        response: HttpResponseBase = view.dispatch(request, *args, **kwargs)
         return response
 
 
