@@ -12,6 +12,7 @@ from django.contrib.admin.apps import SimpleAdminConfig
 
 class AdminConfig(SimpleAdminConfig):
     default = False
+    default_site = "apps.accounts.admin_site.Site"
     finds_pages_at_start: ClassVar[bool] = True
 
     def ready(self) -> None:

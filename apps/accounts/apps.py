@@ -7,7 +7,8 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from apps.accounts import bearers, configuration, keys
+        from apps.accounts import bearers, configuration, keys, permissions
 
         configuration.register()
         bearers.register("key", keys.find_keys)
+        permissions.register_own()

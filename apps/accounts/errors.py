@@ -1,4 +1,4 @@
-"""What can go wrong with clients and keys, for those who manage them."""
+"""What can go wrong with people, clients and keys, for those who manage them."""
 
 from __future__ import annotations
 
@@ -36,3 +36,18 @@ class KeyNameTaken(AccountsError):
 class KeyRevoked(AccountsError):
     reason = "The key was revoked, which is for good."
     hint = "Issue a new key under another name."
+
+
+class NotYoursToGive(AccountsError):
+    reason = "This role allows more than you may do yourself."
+    hint = "Ask somebody who has it, or an owner of the installation."
+
+
+class LastOwner(AccountsError):
+    reason = "This is the last owner of the installation: nobody could manage it any more."
+    hint = "Make somebody else an owner first."
+
+
+class NoSuchPerson(AccountsError):
+    reason = "Nobody has exactly this user name or e-mail address, or several people have it."
+    hint = "Check the spelling, or give the user name."

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from apps.accounts.roles import NOTHING, OF_INSTALLATION, Capability, Role, of_roles, of_scopes
+from apps.accounts.roles import NOTHING, OF_INSTALLATION, Capability, of_roles, of_scopes
 from apps.audit.acting import Actor
 
 if TYPE_CHECKING:
     from apps.accounts.models import User
+
+_EVERYTHING: Final = frozenset(Capability)
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,16 @@ class Principal:
     key_id: int | None = None
 
     is_authenticated = True  # as the REST framework asks of its users
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether everything is allowed in the whole installation."""
+        return self.everywhere == _EVERYTHING
+
+    @property
+    def teams(self) -> frozenset[int] | None:
+        """The ids of the teams with rows to see at all; None: something is held in all of them."""
+        return None if self.everywhere else frozenset(self.in_teams)
 
     def may(self, capability: Capability, team_id: int | None = None) -> bool:
         """In the team that is named; without one: in the whole installation."""
@@ -54,15 +66,17 @@ def of_user(user: User) -> Principal:
     """What a person may do by the roles held now; somebody inactive may do nothing."""
     if not user.is_active:
         return Principal("person", user.get_username(), user_id=user.pk)
+    if user.is_superuser:
+        return Principal("person", user.get_username(), everywhere=_EVERYTHING, user_id=user.pk)
     roles: dict[int, list[str]] = {}
-    for team_id, role in user.memberships.filter(team__is_active=True).values_list(
-        "team_id", "role"
-    ):
+    memberships = user.memberships.filter(team__is_active=True)
+    for team_id, role in memberships.values_list("team_id", "role"):
         roles.setdefault(team_id, []).append(role)
+    installation = user.installation_roles.values_list("role", flat=True)
     return Principal(
         "person",
         user.get_username(),
-        everywhere=of_roles([Role.OWNER] if user.is_superuser else [], in_team=False),
+        everywhere=of_roles(installation, in_team=False),
         in_teams={team_id: of_roles(names, in_team=True) for team_id, names in roles.items()},
         user_id=user.pk,
     )

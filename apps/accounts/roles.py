@@ -64,8 +64,9 @@ _TEAM_ADMIN = _MEMBER | {
     C.OAUTH_READ,
     C.OAUTH_WRITE,
 }
-_BILLING_ADMIN = _VIEWER | {C.BILLING_READ, C.BILLING_WRITE, C.LIMITS_WRITE}
+_BILLING_ADMIN = _VIEWER | {C.KEYS_READ, C.BILLING_READ, C.BILLING_WRITE, C.LIMITS_WRITE}
 _OPERATOR = _VIEWER | {
+    C.KEYS_READ,
     C.PROVIDERS_READ,
     C.PROVIDERS_WRITE,
     C.OPERATIONS_READ,
@@ -101,6 +102,43 @@ OF_INSTALLATION: Final = frozenset(
     }
 )
 """Capabilities that concern what no team owns: a role in one team does not give them."""
+
+ROLES_IN_WORDS: Final[dict[Role, str]] = {
+    Role.VIEWER: "Sees use, limits, clients and members.",
+    Role.MEMBER: "Calls models, and sees keys, budgets and the ledger.",
+    Role.TEAM_ADMIN: "Manages clients, keys, members, OAuth applications and limits within a team.",
+    Role.BILLING_ADMIN: "Manages budgets and limits; for the whole installation prices as well.",
+    Role.OPERATOR: "Manages limits; for the whole installation providers, nodes and jobs.",
+    Role.AUDITOR: "Sees everything and changes nothing.",
+    Role.OWNER: "May do everything there.",
+}
+MEANINGS: Final[dict[Capability, str]] = {
+    C.INFERENCE: "Call models",
+    C.USAGE_READ: "See requests, errors and what was used",
+    C.BILLING_READ: "See budgets and the ledger; for the whole installation prices and tiers",
+    C.BILLING_WRITE: "Change budgets; for the whole installation prices and tiers",
+    C.LIMITS_READ: "See quotas and how much of them is used",
+    C.LIMITS_WRITE: "Change quotas; those on a team itself for the whole installation only",
+    C.KEYS_READ: "See keys, never their secrets",
+    C.KEYS_WRITE: "Issue, change and revoke keys",
+    C.CLIENTS_READ: "See clients",
+    C.CLIENTS_WRITE: "Make, change and suspend clients",
+    C.TEAMS_READ: "See teams and who is in them",
+    C.TEAMS_WRITE: "Change a team and give roles in it; make teams for the whole installation only",
+    C.PEOPLE_READ: "See everybody's account and roles in the installation",
+    C.PEOPLE_WRITE: "Make, change and disable accounts; give roles in the installation",
+    C.PROVIDERS_READ: "See providers, deployments and aliases, never secrets",
+    C.PROVIDERS_WRITE: "Change providers, credentials, deployments and aliases",
+    C.CONFIG_READ: "See revisions of the configuration",
+    C.CONFIG_WRITE: "Apply a configuration document or go back to a revision",
+    C.OPERATIONS_READ: "See nodes, jobs and the journal",
+    C.OPERATIONS_WRITE: "Run jobs, set their times, give up nodes, settle errors",
+    C.OAUTH_READ: "See OAuth applications",
+    C.OAUTH_WRITE: "Make, change and end OAuth applications",
+    C.SIGN_IN_READ: "See outside identity providers, sessions and lockouts",
+    C.SIGN_IN_WRITE: "Change outside identity providers, end sessions and lockouts",
+    C.AUDIT_READ: "See the audit trail",
+}
 
 ADMIN_SCOPE: Final = "admin"
 """On a key: what an admin of the key's own team may do, short of OAuth applications."""

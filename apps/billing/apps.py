@@ -16,10 +16,11 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
 
     def ready(self) -> None:
-        from apps.billing import configuration, held
+        from apps.billing import configuration, held, permissions
         from apps.configuration import announce
 
         configuration.register()
+        permissions.register_own()
         if settings.CHATVAULT.redis.is_used:
             announce.register(_publish)
             held.register(_held)

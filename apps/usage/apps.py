@@ -9,8 +9,9 @@ class UsageConfig(AppConfig):
     def ready(self) -> None:
         from apps.billing import spending
         from apps.providers import notices
-        from apps.usage import credential_trouble
+        from apps.usage import credential_trouble, permissions
         from apps.usage.spending import from_rollups
 
+        permissions.register_own()
         spending.register(from_rollups)
         notices.register(credential_trouble.notices)

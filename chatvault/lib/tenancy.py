@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
 from django.db import connections, transaction
@@ -18,13 +19,38 @@ def limited_to(team_ids: Iterable[int], *, using: str = DEFAULT_DB_ALIAS) -> Ite
 
     Without row-level security nothing changes: our own filters are the first wall in any case.
     """
+    named = ",".join(str(int(team_id)) for team_id in sorted(set(team_ids)))
+    with _said(named, using):
+        yield
+
+
+@contextmanager
+def unlimited(*, using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
+    """In this block the rows of all teams exist, also within `limited_to`: for what concerns the
+    whole installation whoever asks, such as the document of a revision. Nothing that is read here
+    may reach the person who asked."""
+    with _said(EVERYBODY, using):
+        yield
+
+
+@contextmanager
+def _said(whose: str, using: str) -> Iterator[None]:
     if not settings.CHATVAULT.database.row_security:
         yield
         return
-    named = ",".join(str(int(team_id)) for team_id in sorted(set(team_ids)))
-    with transaction.atomic(using=using), connections[using].cursor() as cursor:
-        cursor.execute("SELECT current_setting('chatvault.team_ids', true)")
-        before = cursor.fetchone()[0] or ""
-        cursor.execute("SELECT set_config('chatvault.team_ids', %s, true)", [named])
+    with transaction.atomic(using=using):
+        before = _say(whose, using)
         yield
-        cursor.execute("SELECT set_config('chatvault.team_ids', %s, true)", [before])
+        if not connections[using].needs_rollback:  # else the transaction takes it back itself
+            _say(before, using)
+
+
+def _say(whose: str, using: str) -> Any:
+    """For the transaction; what it was before comes back. One round trip."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "WITH old AS MATERIALIZED (SELECT current_setting('chatvault.team_ids', true) AS was) "
+            "SELECT was, set_config('chatvault.team_ids', %s, true) FROM old",
+            [whose],
+        )
+        return cursor.fetchone()[0] or ""

@@ -18,7 +18,7 @@ ALLOWED_HOSTS = list(CHATVAULT.core.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(CHATVAULT.core.csrf_trusted_origins)
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # the site is ours: see admin_app.py
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "chatvault.admin_app.AdminConfig",
@@ -55,6 +55,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "apps.accounts.middleware.acting_person",
+    "apps.accounts.middleware.limited_rows",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",

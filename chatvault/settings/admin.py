@@ -113,7 +113,6 @@ NAVIGATION: list[dict[str, Any]] = [
     _group(
         "Administration",
         _page("People", "person", "accounts.user"),
-        _page("Groups", "shield_person", "auth.group"),
         _page("Revisions", "history", "configuration.revision"),
         _page("Timetable", "schedule", "configuration.scheduledjob"),
         _page("Job runs", "checklist", "configuration.jobrun"),

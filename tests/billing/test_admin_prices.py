@@ -14,6 +14,7 @@ from apps.configuration.models import Revision
 from chatvault.lib import clock
 from tests.factories import (
     make_deployment,
+    make_person,
     make_price,
     make_price_book,
     make_provider,
@@ -251,7 +252,7 @@ def test_a_plan_that_is_no_longer_true_is_shown_again(browser, book):
 
 def test_importing_needs_the_permission_to_change_prices(book):
     browser = Browser()
-    browser.force_login(make_user(is_staff=True))
+    browser.force_login(make_person("viewer"))
     url = reverse(IMPORT, args=[book.pk])
     assert browser.get(url).status_code == 403
     assert browser.post(url, {"model": ["gpt-4o"]}).status_code == 403

@@ -19,6 +19,7 @@ from apps.providers.catalog import CatalogModel
 from chatvault.lib import clock
 from tests.factories import (
     make_deployment,
+    make_person,
     make_price,
     make_price_book,
     make_provider,
@@ -161,12 +162,8 @@ def test_the_page_shows_ours_and_theirs_at_a_fixed_number_of_queries(book, brows
 
 def test_who_may_not_change_prices_takes_nothing_over(book):
     compare_catalogue()
-    from django.contrib.auth.models import Permission
-
-    user = make_user(is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__contains="cataloguechange"))
     browser = Browser()
-    browser.force_login(user)
+    browser.force_login(make_person("auditor"))
     assert browser.get(LIST).status_code == 200
     key = CatalogueChange.objects.get().pk
     browser.post(LIST, {"action": "take_over", "_selected_action": [key]})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
@@ -17,7 +16,7 @@ from apps.configuration.admin.job_runs import duration_text
 from apps.configuration.models import JobRun
 from chatvault.lib import clock
 from chatvault.lib.timetable import Daily, Every, Job
-from tests.factories import make_user
+from tests.factories import make_person, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -41,11 +40,9 @@ def browser() -> Browser:
     return browser
 
 
-def viewer(*names: str) -> Browser:
-    user = make_user(is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+def browser_of(role: str) -> Browser:
     browser = Browser()
-    browser.force_login(user)
+    browser.force_login(make_person(role))
     return browser
 
 
@@ -192,14 +189,14 @@ def test_jobs_are_run_paused_and_restored_from_the_list(browser):
 
 def test_who_may_only_look_changes_nothing():
     timetable.sync(FILE)
-    browser = viewer("view_scheduledjob", "view_jobrun")
+    browser = browser_of("auditor")
     assert browser.get(TIMETABLE).status_code == browser.get(page_of("sums")).status_code == 200
     data = {"enabled": "on", "every": "5", "unit": "minutes"}
     assert browser.post(page_of("sums"), data).status_code == 403
     key = PeriodicTask.objects.get(name="sums").pk
     browser.post(TIMETABLE, {"action": "run_selected", "_selected_action": [key]})
     assert not JobRun.objects.exists()
-    assert viewer().get(RUNS).status_code == 403
+    assert browser_of("viewer").get(RUNS).status_code == 403
 
 
 @pytest.mark.parametrize("model", ["intervalschedule", "crontabschedule", "solarschedule"])

@@ -3,7 +3,14 @@
 
 from __future__ import annotations
 
-from tests.factories.accounts import make_client, make_key, make_membership, make_team, make_user
+from tests.factories.accounts import (
+    make_client,
+    make_key,
+    make_membership,
+    make_person,
+    make_team,
+    make_user,
+)
 from tests.factories.billing import (
     make_budget,
     make_ledger_entry,
@@ -33,6 +40,7 @@ __all__ = [
     "make_key",
     "make_ledger_entry",
     "make_membership",
+    "make_person",
     "make_price",
     "make_price_book",
     "make_provider",

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from apps.accounts import services
-from apps.accounts.models import Client, Membership, Team, User
+from apps.accounts.models import Client, InstallationRole, Membership, Team, User
 from apps.accounts.services import IssuedKey
 from tests.factories.numbers import unique
 
@@ -20,6 +20,16 @@ def make_user(**fields: Any) -> User:
 
 def make_team(**fields: Any) -> Team:
     return Team.objects.create(**{"name": unique("team")} | fields)
+
+
+def make_person(role: str = "viewer", team: Team | None = None, **fields: Any) -> User:
+    """Somebody with this role in the team, or in the whole installation."""
+    user = make_user(**fields | ({"is_superuser": True} if (role, team) == ("owner", None) else {}))
+    if team is not None:
+        Membership.objects.create(user=user, team=team, role=role)
+    elif role != "owner":
+        InstallationRole.objects.create(user=user, role=role)
+    return user
 
 
 def make_membership(**fields: Any) -> Membership:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
@@ -19,6 +18,7 @@ from tests.factories import (
     make_client,
     make_credential,
     make_deployment,
+    make_person,
     make_provider,
     make_user,
 )
@@ -261,7 +261,7 @@ def test_testing_asks_the_provider(browser, upstream, settings):
 
 def test_testing_needs_the_permission_to_change():
     browser = Browser()
-    browser.force_login(make_user(is_staff=True))
+    browser.force_login(make_person("viewer"))
     deployment = make_deployment()
     assert browser.post(page("deployment_test", deployment.pk)).status_code == 403
 
@@ -297,10 +297,8 @@ def test_lists_cost_the_same_for_many_rows(browser, name, django_assert_num_quer
 
 @pytest.mark.parametrize("name", ["provider", "credential", "deployment", "alias"])
 def test_who_may_only_look_sees_the_pages_and_changes_nothing(name):
-    user = make_user(is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     browser = Browser()
-    browser.force_login(user)
+    browser.force_login(make_person("auditor"))
     credential = make_credential(secret=SECRET)
     deployment = make_deployment(provider=credential.provider, credential=credential)
     alias = make_alias(targets=[deployment])

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
@@ -20,8 +19,10 @@ from tests.factories import (
     make_client,
     make_key,
     make_ledger_entry,
+    make_person,
     make_price,
     make_request,
+    make_team,
     make_user,
 )
 
@@ -171,17 +172,14 @@ def test_nobody_edits_the_books(browser, model):
     assert "forged" not in str(before)
 
 
-@pytest.mark.parametrize("permitted", [False, True])
-def test_reading_needs_the_permission(permitted):
-    user = make_user(is_staff=True)
-    if permitted:
-        user.user_permissions.add(Permission.objects.get(codename="view_requestlog"))
+@pytest.mark.parametrize("is_mine", [False, True])
+def test_people_of_a_team_read_what_their_team_asked(is_mine):
+    mine, other = make_team(), make_team()
+    row = make_request(team_id=mine.pk)
     browser = Browser()
-    browser.force_login(user)
-    row = make_request()
-    expected = 200 if permitted else 403
-    assert browser.get(LIST).status_code == expected
-    assert browser.get(change_page(row)).status_code == expected
+    browser.force_login(make_person("viewer", mine if is_mine else other))
+    assert list(shown(browser)) == ([row] if is_mine else [])
+    assert browser.get(change_page(row)).status_code == (200 if is_mine else 404)
 
 
 def test_the_journal_page_tells_what_waits_and_what_is_damaged(browser, tmp_path, settings):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
@@ -14,7 +13,7 @@ from django.urls import reverse
 from apps.usage import error_review
 from apps.usage.models import ErrorGroup, ErrorHour
 from chatvault.lib import clock, ids
-from tests.factories import make_client, make_user
+from tests.factories import make_client, make_person, make_user
 from tests.factories.providers import make_credential, make_deployment
 from tests.factories.usage import make_request
 
@@ -135,10 +134,8 @@ def test_errors_are_acknowledged_resolved_and_opened_again(browser):
 
 def test_who_may_only_look_changes_nothing():
     a_group(1)
-    user = make_user(is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_errorgroup"))
     browser = Browser()
-    browser.force_login(user)
+    browser.force_login(make_person("viewer"))
     page = reverse("admin:usage_errorgroup_change", args=[1])
     assert "error-states" not in browser.get(page).content.decode()
     assert (

@@ -171,4 +171,4 @@ def test_only_who_may_see_requests_sees_refusals(refuse):
     refuse()
     browser = Browser()
     browser.force_login(make_user(is_staff=True))
-    assert browser.get(PAGE).status_code == 403
+    assert browser.get(PAGE).status_code == 302

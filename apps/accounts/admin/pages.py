@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
+from apps.accounts.admin.limited import Limited
 from apps.accounts.errors import AccountsError
 from apps.accounts.models import User
 from apps.configuration.admin import VersionedAdmin
@@ -31,8 +32,9 @@ class Rows(ChangeList):
         self.model_admin.fill_in(self.result_list)
 
 
-class PageMixin:
-    """Rows filled in a page at a time; no search by what is secret; refusals in plain words."""
+class PageMixin(Limited):
+    """Only rows that may be seen; they are filled in a page at a time; no search by what is secret;
+    refusals in plain words."""
 
     falls_with: ClassVar[tuple[type[Model], ...]] = ()
     """Rows that go with one of this page and need no permission of their own for it."""

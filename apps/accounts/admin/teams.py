@@ -8,24 +8,16 @@ from django.contrib import admin
 from django.contrib.admin.options import InlineModelAdmin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
-from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from apps.accounts import services
+from apps.accounts.admin.members import MembershipOfTeam, SavesRoles
 from apps.accounts.admin.pages import VersionedPage
-from apps.accounts.models import ApiKey, Membership, Team
-
-
-class MembershipOfTeam(TabularInline):
-    model = Membership
-    autocomplete_fields = ("user",)
-    extra = 0
-    hide_title = True
-    verbose_name = "member"
+from apps.accounts.models import ApiKey, Team
 
 
 @admin.register(Team)
-class TeamAdmin(VersionedPage):
+class TeamAdmin(SavesRoles, VersionedPage):
     """Cost centres. A team with clients cannot be deleted; make it inactive instead."""
 
     list_display: tuple[str, ...] = (

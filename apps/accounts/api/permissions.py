@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from apps.accounts.middleware import limit_rows
 from apps.accounts.principals import Principal
 from apps.accounts.roles import Capability
 
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
 class HasCapability(BasePermission):
     """Asks the view's `capabilities`: by method, one that must be held in some team at least.
 
-    Which rows it then concerns is the view's queryset: what is outside is a 404.
+    Which rows it then concerns is the view's queryset: what is outside is a 404. On PostgreSQL
+    the rows of other teams do not exist from here on, whatever the view asks.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         needed = capability_of(request.method or "", view)
         who = request.user
-        return needed is not None and isinstance(who, Principal) and who.may_somewhere(needed)
+        if needed is None or not isinstance(who, Principal) or not who.may_somewhere(needed):
+            return False
+        limit_rows(request._request, who)
+        return True
 
     def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
         return True  # the queryset holds no foreign rows

@@ -1,6 +1,6 @@
 from .client import Client, ClientQuerySet
 from .key import ApiKey, ApiKeyQuerySet
-from .team import Membership, Team
+from .team import InstallationRole, Membership, Team
 from .user import User
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "ApiKeyQuerySet",
     "Client",
     "ClientQuerySet",
+    "InstallationRole",
     "Membership",
     "Team",
     "User",

@@ -37,7 +37,11 @@ class Membership(models.Model):
     class Role(models.TextChoices):
         VIEWER = "viewer"
         MEMBER = "member"
-        ADMIN = "admin"
+        ADMIN = "admin", "team admin"
+        BILLING_ADMIN = "billing_admin", "billing admin"
+        OPERATOR = "operator"
+        AUDITOR = "auditor"
+        OWNER = "owner"
 
     team = models.ForeignKey(Team, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
@@ -47,4 +51,31 @@ class Membership(models.Model):
         constraints = [models.UniqueConstraint(fields=["team", "user"], name="membership_unique")]
 
     def __str__(self) -> str:
-        return f"{self.user} in {self.team}: {self.role}"
+        return f"{self.user} in {self.team}: {self.get_role_display()}"
+
+
+class InstallationRole(models.Model):
+    """What one person is in the whole installation. Its owners are the superusers."""
+
+    class Role(models.TextChoices):
+        VIEWER = "viewer"
+        MEMBER = "member"
+        ADMIN = "admin", "team admin of every team"
+        BILLING_ADMIN = "billing_admin", "billing admin"
+        OPERATOR = "operator"
+        AUDITOR = "auditor"
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="installation_roles"
+    )
+    role = models.CharField(max_length=16, choices=Role)
+
+    class Meta:
+        verbose_name = "role in the installation"
+        verbose_name_plural = "roles in the installation"
+        constraints = [
+            models.UniqueConstraint(fields=["user", "role"], name="installationrole_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.get_role_display()}"

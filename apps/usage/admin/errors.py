@@ -14,6 +14,7 @@ from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 from unfold.views import ChangeList
 
+from apps.accounts.admin.limited import Limited
 from apps.usage import error_states, error_trend
 from apps.usage.admin import error_detail, error_filters
 from apps.usage.figures import count_text, instant_text
@@ -35,7 +36,7 @@ class ErrorList(ChangeList):
 
 
 @admin.register(ErrorGroup)
-class ErrorGroupAdmin(ModelAdmin):
+class ErrorGroupAdmin(Limited, ModelAdmin):
     """What failed and what was refused, by code, deployment and client. Nobody edits them; who may
     change errors says that they are known or mended."""
 

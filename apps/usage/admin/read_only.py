@@ -8,8 +8,10 @@ from typing import Any
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
+from apps.accounts.admin.limited import Limited
 
-class ReadOnlyAdmin(ModelAdmin):
+
+class ReadOnlyAdmin(Limited, ModelAdmin):
     actions: Sequence[str] | None = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -1,0 +1,54 @@
+"""The admin's site: open to whoever has a role, with choices that are limited to what it gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from unfold.forms import AuthenticationForm
+from unfold.sites import UnfoldAdminSite
+
+
+class SignInForm(AuthenticationForm):
+    """Somebody without a role is answered as somebody with a wrong password."""
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        from apps.accounts.permissions import principal_of
+
+        if not user.is_active or not may_enter(principal_of(user)):
+            raise ValidationError(
+                self.error_messages["invalid_login"],
+                code="invalid_login",
+                params={"username": self.username_field.verbose_name},
+            )
+
+
+def may_enter(who: Any) -> bool:
+    return bool(who.everywhere or any(who.in_teams.values()))
+
+
+class LimitedAutocomplete(AutocompleteJsonView):
+    """Choices of a form field, as the form itself would take them."""
+
+    def get_queryset(self) -> QuerySet[Any]:
+        from apps.accounts.admin.limited import asking, choices_for
+
+        return choices_for(asking(self.request), self.source_field, super().get_queryset())
+
+
+class Site(UnfoldAdminSite):
+    """`is_staff` opens nothing: a role does."""
+
+    login_form = SignInForm
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        from apps.accounts.permissions import principal_of
+
+        user = request.user
+        return bool(user.is_active and user.is_authenticated and may_enter(principal_of(user)))
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        return LimitedAutocomplete.as_view(admin_site=self)(request)

@@ -1,0 +1,32 @@
+"""Who sees and changes prices, limits and the ledger."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from apps.accounts.permissions import Rows, register
+from apps.accounts.roles import Capability as C
+
+SCOPES: Final = ("team_id", "client__team_id", "key__client__team_id")
+WITHIN_TEAM: Final = ("client__team_id", "key__client__team_id")
+"""What a team's own people may cap: the ceiling of the team itself is set from above."""
+
+
+def register_own() -> None:
+    prices = Rows(view=C.BILLING_READ, change=C.BILLING_WRITE)
+    for name in ("pricebook", "price", "pricingtier", "cataloguechange"):
+        register(f"billing.{name}", prices)
+    register(
+        "billing.quota",
+        Rows(view=C.LIMITS_READ, change=C.LIMITS_WRITE, teams=SCOPES, changed_by=WITHIN_TEAM),
+    )
+    register(
+        "billing.budget",
+        Rows(view=C.BILLING_READ, change=C.BILLING_WRITE, teams=SCOPES, changed_by=WITHIN_TEAM),
+    )
+    register(
+        "billing.budgetwindow",
+        Rows(view=C.BILLING_READ, teams=tuple(f"budget__{path}" for path in SCOPES)),
+    )
+    register("billing.ledgerentry", Rows(view=C.BILLING_READ, teams=("team_id",)))
+    register("billing.gatewaynode", Rows(view=C.OPERATIONS_READ, change=C.OPERATIONS_WRITE))
