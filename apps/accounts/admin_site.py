@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
@@ -50,5 +50,5 @@ class Site(UnfoldAdminSite):
         user = request.user
         return bool(user.is_active and user.is_authenticated and may_enter(principal_of(user)))
 
-    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+    def autocomplete_view(self, request: HttpRequest) -> Any:
         return LimitedAutocomplete.as_view(admin_site=self)(request)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.contrib.admin.filters import RelatedFieldListFilter
 from django.contrib.admin.utils import get_model_from_relation, unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Field, Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.forms.models import _get_foreign_key
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern
@@ -21,12 +21,10 @@ from django.urls import URLPattern
 from apps.accounts import permissions
 from apps.accounts.principals import Principal
 
-if TYPE_CHECKING:  # what the mixins are mixed into
-    from django.contrib.admin.options import BaseModelAdmin as _Base
-    from django.contrib.admin.options import InlineModelAdmin as _Inline
-    from django.contrib.admin.options import ModelAdmin as _Admin
+if TYPE_CHECKING:  # mixed into Django's classes, whose methods they go on to
+    from typing import Any as _Base
 else:
-    _Base = _Inline = _Admin = object
+    _Base = object
 
 _STANDARD: Final = ("add", "change", "changelist", "delete", "history")
 _ACTIONS: Final = ("view", "add", "change", "delete")
@@ -80,7 +78,7 @@ def _limited(field: Any, db_field: Any, request: HttpRequest) -> Any:
 class LimitedFilter(RelatedFieldListFilter):
     """Offers rows that may be seen; another one's id finds nothing."""
 
-    def field_choices(self, field: Field[Any, Any], request: HttpRequest, model_admin: Any) -> Any:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
         model: type[Model] = get_model_from_relation(field)
         rows = permissions.rows_of(model)
         if rows is None or not rows.is_of_teams:
@@ -114,7 +112,7 @@ def limited_filter(kind: type[RelatedFieldListFilter]) -> type[RelatedFieldListF
     return type(f"Limited{kind.__name__}", (LimitedFilter, kind), {})
 
 
-class LimitedInline(LimitedChoices, _Inline):
+class LimitedInline(LimitedChoices):
     """An inline of a limited page; its rows are those of the page's row."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -163,7 +161,7 @@ def limited_inline(kind: type[Any]) -> type[Any]:
     )
 
 
-class Limited(LimitedChoices, _Admin):
+class Limited(LimitedChoices):
     """For a ModelAdmin: put it first."""
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -211,11 +209,11 @@ class Limited(LimitedChoices, _Admin):
                 each.callback = self._of_a_row(each.callback)
         return found
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+    def response_action(self, request: Any, queryset: Any, *args: Any, **kwargs: Any) -> Any:
         """An action that changes rows gets those that may be changed."""
         for needed in self._asked_of(request):
             queryset = permissions.limit(queryset, asking(request), needed)
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         self._check(request, "change" if change else "add", obj)
@@ -274,7 +272,7 @@ class Limited(LimitedChoices, _Admin):
             raise PermissionDenied
 
     def _get_obj_does_not_exist_redirect(
-        self, request: HttpRequest, opts: Any, object_id: str
+        self, request: HttpRequest, opts: Any, object_id: str | None
     ) -> HttpResponse:
         """The same for a row that is another team's and for one that nobody ever had."""
         if not self.has_view_or_change_permission(request):

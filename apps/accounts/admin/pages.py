@@ -48,23 +48,23 @@ class PageMixin(Limited):
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         if _NEVER_LOOKED_UP & set(lookup.split("__")):
             return False
-        return super().lookup_allowed(lookup, value, request)  # type: ignore[misc]
+        return super().lookup_allowed(lookup, value, request)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """What a link fills in; the id of a row is a number."""
-        given = super().get_changeform_initial_data(request)  # type: ignore[misc]
-        chosen = set(self.autocomplete_fields)  # type: ignore[attr-defined]
+        given = super().get_changeform_initial_data(request)
+        chosen = set(self.autocomplete_fields)
         return {name: value for name, value in given.items() if name not in chosen or _is_id(value)}
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        found = super().get_deleted_objects(objs, request)  # type: ignore[misc]
+        found = super().get_deleted_objects(objs, request)
         shown, counts, lacking, protected = found
         names = {model._meta.verbose_name for model in self.falls_with}
         return shown, counts, {name for name in lacking if name not in names}, protected
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            return super().changeform_view(request, *args, **kwargs)  # type: ignore[misc]
+            return super().changeform_view(request, *args, **kwargs)
         except AccountsError as refused:
             return _again(request, str(refused))
         except IntegrityError:
