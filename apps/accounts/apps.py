@@ -7,8 +7,9 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from apps.accounts import bearers, configuration, keys, permissions
+        from apps.accounts import bearers, configuration, jwt_finder, keys, permissions
 
         configuration.register()
         bearers.register("key", keys.find_keys)
+        jwt_finder.register()
         permissions.register_own()

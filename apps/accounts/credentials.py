@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from apps.accounts.tokens import KidUnknown
 from chatvault.lib.errors import Unauthenticated
 
 PREFIX: Final = "cv_"
@@ -57,7 +58,7 @@ class KeyRecord(msgspec.Struct, frozen=True):
         return bool(own) and str(own) == text
 
 
-Kind = Literal["key", "oauth", "jwt"]
+Kind = Literal["key", "oauth", "jwt", "jwt-unseen"]
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -67,10 +68,14 @@ class Question(msgspec.Struct, frozen=True):
     kind: Kind
     candidates: tuple[str, ...] = ()  # digests under which a row may be stored
     claims: dict[str, Any] = {}  # of a JWT whose signature and times were found right
+    unseen: str = ""  # a JWT signed with a key that is not known here: nothing of it is believed
+
+    def __repr__(self) -> str:
+        return f"Question({self.kind})"
 
 
 Verify = Callable[[str], dict[str, Any]]
-"""The claims of a JWT that is right in every way. Raises Unauthenticated."""
+"""The claims of a JWT that is right in every way. Raises Unauthenticated and KidUnknown."""
 
 
 def issue_secret(prefix: str = PREFIX) -> str:
@@ -111,7 +116,7 @@ class Asker:
 
     def __init__(self, peppers: Sequence[bytes], verify: Verify | None = None) -> None:
         self._peppers = tuple(peppers)
-        self.verify = verify
+        self._verify = verify
 
     def digest(self, token: bytes) -> str:
         """By which a process remembers a credential: the whole of it counts."""
@@ -121,7 +126,7 @@ class Asker:
         """Raises Unauthenticated for what cannot be anybody's, without asking."""
         own = self.digest(token)
         if is_jwt(token):
-            return Question(own, "jwt", claims=self._claims(token))
+            return self._of_jwt(token, own)
         if token.startswith(OAUTH_PREFIX.encode()):
             if not is_issued(token.decode("ascii", "replace"), OAUTH_PREFIX):
                 raise Unauthenticated
@@ -132,10 +137,14 @@ class Asker:
         given = () if token.startswith(PREFIX.encode()) else (hashlib.sha256(token).hexdigest(),)
         return Question(own, "key", (own, *older, *given))
 
-    def _claims(self, token: bytes) -> dict[str, Any]:
-        if self.verify is None or len(token) > MAX_JWT_LENGTH or not token.isascii():
+    def _of_jwt(self, token: bytes, own: str) -> Question:
+        if self._verify is None or len(token) > MAX_JWT_LENGTH or not token.isascii():
             raise Unauthenticated
-        return self.verify(token.decode("ascii"))
+        text = token.decode("ascii")
+        try:
+            return Question(own, "jwt", claims=self._verify(text))
+        except KidUnknown:
+            return Question(own, "jwt-unseen", unseen=text)
 
 
 def digest(token: bytes, pepper: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from apps.accounts.roles import NOTHING, OF_INSTALLATION, Capability, of_roles, of_scopes
@@ -57,6 +57,20 @@ class Principal:
     def holds_all(self, capabilities: Iterable[Capability], team_id: int | None = None) -> bool:
         """Nobody grants more than they have: asked before anything is granted."""
         return all(self.may(each, team_id) for each in capabilities)
+
+    def narrowed_to(self, scopes: Iterable[str]) -> Principal:
+        """The same caller by a token that may do less. No scopes: all that the caller may."""
+        allowed = frozenset(scopes)
+        if not allowed:
+            return self
+        return replace(
+            self,
+            everywhere=frozenset(each for each in self.everywhere if each.value in allowed),
+            in_teams={
+                team: frozenset(each for each in held if each.value in allowed)
+                for team, held in self.in_teams.items()
+            },
+        )
 
     def as_actor(self, address: str | None = None) -> Actor:
         return Actor(self.kind, self.name, self.user_id, address)

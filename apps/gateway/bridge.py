@@ -45,13 +45,15 @@ def most_body_bytes() -> int:
     return plane().options.max_body_bytes
 
 
-def respond(path: str, method: str, headers: Headers, body: bytes | None) -> HttpResponseBase:
+def respond(
+    path: str, method: str, headers: Headers, body: bytes | None, peer: str = ""
+) -> HttpResponseBase:
     """Answer one request through the pipeline; a `body` of None was too large to read."""
     serving = plane()
     taken: bytes | ChatVaultError = too_large(serving) if body is None else body
     outlet = QueueOutlet(serving.loop)
     future = asyncio.run_coroutine_threadsafe(
-        _run(path, method, headers, taken, outlet), serving.loop
+        _run(path, method, headers, taken, outlet, peer=peer), serving.loop
     )
     status, head = outlet.head.result()
     if any(name == b"content-length" for name, _ in head):
@@ -65,10 +67,16 @@ def respond(path: str, method: str, headers: Headers, body: bytes | None) -> Htt
 
 
 async def _run(
-    path: str, method: str, headers: Headers, body: bytes | ChatVaultError, outlet: QueueOutlet
+    path: str,
+    method: str,
+    headers: Headers,
+    body: bytes | ChatVaultError,
+    outlet: QueueOutlet,
+    *,
+    peer: str,
 ) -> None:
     try:
-        await answer(path, headers, body, outlet, method=method)
+        await answer(path, headers, body, outlet, method=method, peer=peer)
     finally:
         outlet.finish()
 

@@ -61,6 +61,8 @@ class GatewayRequest(msgspec.Struct, gc=False, kw_only=True):
     started: float  # clock.monotonic
     accept_ms: int  # milliseconds since the epoch
     token: bytes | None = None
+    peer: str = ""  # the address at the other end of the connection
+    forwarded: bytes = b""  # what proxies say of the addresses before it
     client_request_id: bytes | None = None
     key: KeyRecord | None = None  # from step 2 on
     # What `receive` reads from the body:

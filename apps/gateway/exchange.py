@@ -93,7 +93,8 @@ class Exchange:
 
     async def _run(self, body: bytes) -> None:
         try:
-            await answer(self.path, self.headers, self._read(body), self)
+            peer = (self._protocol.client or ("",))[0]
+            await answer(self.path, self.headers, self._read(body), self, peer=peer)
         except ClientGone:
             pass
         finally:

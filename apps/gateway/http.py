@@ -71,7 +71,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         body: bytes | ChatVaultError = b""
         if path in OPERATIONS and scope["method"] == "POST":
             body = await reader.read(receive, _announced_length(scope["headers"]))
-        await answer(path, scope["headers"], body, outlet, method=scope["method"])
+        peer = (scope.get("client") or ("",))[0]
+        await answer(path, scope["headers"], body, outlet, method=scope["method"], peer=peer)
     except ClientGone:
         return
     finally:
@@ -85,6 +86,7 @@ async def answer(
     outlet: Outlet,
     *,
     method: str = "POST",
+    peer: str = "",
 ) -> None:
     """Answer one request, refusals included; raises nothing but ClientGone."""
     request = GatewayRequest(
@@ -93,6 +95,7 @@ async def answer(
         body=b"",
         started=clock.monotonic(),
         accept_ms=clock.wall_ns() // 1_000_000,
+        peer=peer,
     )
     plane = lifecycle.running()
     try:
@@ -165,6 +168,8 @@ def read_headers(request: GatewayRequest, headers: Headers, most_bytes: int) -> 
                 request.token = value[7:].strip()
         elif name in _KEY_HEADERS:
             request.token = request.token or value.strip()
+        elif name == b"x-forwarded-for":
+            request.forwarded += b"," + value if request.forwarded else value
         elif name == b"content-encoding":
             if value.strip().lower() != b"identity":
                 raise BadRequest("Compressed request bodies are not accepted.")

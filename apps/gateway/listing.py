@@ -19,7 +19,7 @@ async def answer_models(
 ) -> tuple[int, Headers, bytes]:
     """Status, head and body; `name` is "" for the list. Raises 401, and 404 for what is not
     there or not allowed: the two look the same."""
-    identity = await authenticate(request.token, plane)
+    identity = await authenticate(request, plane)
     request.key, request.alias = identity.key, name
     aliases = plane.view.snapshot.aliases
     if name:

@@ -28,7 +28,7 @@ async def serve(request: GatewayRequest, plane: DataPlane, outlet: Outlet) -> No
     ClientGone when the client hung up. Whatever happens, the books are closed before the last
     byte goes out.
     """
-    identity = await authenticate(request.token, plane)  # 2: first, so that strangers learn nothing
+    identity = await authenticate(request, plane)  # 2: first, so that strangers learn nothing
     request.key = identity.key
     gate = plane.gate
     if gate.running < gate.limit and not gate.waiting:

@@ -10,8 +10,10 @@ import msgspec
 
 from apps.accounts.credentials import KeyRecord
 from apps.accounts.key_cache import KeyCache
+from apps.accounts.tokens import Verifier
 from apps.billing.limits import Limits
 from apps.gateway.breaker import Breaker, RetryBudget
+from apps.gateway.callers import Network
 from apps.gateway.contracts import Candidate, Identity, Offer
 from apps.gateway.gate import Gate, GateOptions
 from apps.gateway.metrics import Metrics
@@ -45,6 +47,7 @@ class PlaneOptions(msgspec.Struct, frozen=True):
     idle_timeout_s: float = 60.0
     total_timeout_s: float = 600.0
     gate: GateOptions = GateOptions()
+    trusted_proxies: tuple[Network, ...] = ()
 
     def __repr__(self) -> str:
         return "PlaneOptions(…)"  # the pepper is a secret
@@ -53,13 +56,22 @@ class PlaneOptions(msgspec.Struct, frozen=True):
 class View:
     """A snapshot made ready: secrets opened, identities and offers worked out once."""
 
-    __slots__ = ("_default_output", "_identities", "_offers", "deadlines", "endpoints", "snapshot")
+    __slots__ = (
+        "_default_output",
+        "_identities",
+        "_offers",
+        "deadlines",
+        "endpoints",
+        "snapshot",
+        "verifier",
+    )
 
     def __init__(
         self, snapshot: Snapshot, endpoints: dict[int, Endpoint], options: PlaneOptions
     ) -> None:
         self.snapshot = snapshot
         self.endpoints = endpoints  # by deployment id; those whose secret opened
+        self.verifier = Verifier(snapshot.issuers)
         self.deadlines = {
             deployment.id: deadlines_of(deployment, options)
             for deployment in snapshot.deployments.values()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KEPT: Final = 500
 MAX_ALIAS: Final = 200
 MAX_MESSAGE: Final = 500
-_MAX_TOKEN_BYTES: Final = 512
+_MAX_TOKEN_BYTES: Final = 8192
 STRANGERS: Final = 0
 MOST_KINDS: Final = 24  # of a record: a client, a key, a model and a code each
 _MAX_STORED: Final = 150

@@ -51,7 +51,11 @@ class GatewayView(APIView):
             body = django_request.read(most + 1)
             body = None if len(body) > most else body
         return bridge.respond(
-            django_request.path, django_request.method or "GET", _headers(django_request), body
+            django_request.path,
+            django_request.method or "GET",
+            _headers(django_request),
+            body,
+            django_request.META.get("REMOTE_ADDR") or "",
         )
 
     def http_method_not_allowed(  # type: ignore[override]

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
@@ -24,6 +24,7 @@ from apps.billing.limits.contract import BudgetLimit
 from apps.billing.limits.redis.limits import LoadedBudget, RedisLimits
 from apps.configuration import announce
 from apps.gateway import gate
+from apps.gateway.callers import parse_networks
 from apps.gateway.plane import DataPlane, PlaneOptions, View
 from apps.gateway.snapshot import build, store
 from apps.gateway.snapshot.follow import Follower, News
@@ -38,6 +39,7 @@ from apps.usage.journal import Journal
 from apps.usage.limits_keeper import LimitsKeeper
 from apps.usage.restore import Pending, costs_of, one_view, restore_budgets
 from apps.usage.segments import journal_id, stored_owner
+from chatvault.lib.errors import NotReady
 from chatvault.lib.http_guard import AddressGuard
 from chatvault.lib.redact import Secret
 
@@ -149,7 +151,7 @@ class Wiring:
             view=self._view(snapshot),
             keys=KeyCache(
                 self._source.keys,
-                asker=Asker([self._options.pepper]),
+                asker=Asker([self._options.pepper], self._verify),
                 size=self._sections.gateway.key_cache_size,
             ),
             limits=self._limits,
@@ -208,6 +210,12 @@ class Wiring:
         await self._source.look_after_redis(directory)  # it may be empty still
         await limits.start()
         return limits
+
+    def _verify(self, token: str) -> dict[str, Any]:
+        """By the newest snapshot that serves."""
+        if self._plane is None:
+            raise NotReady
+        return self._plane.view.verifier.verify(token)
 
     def _wake(self) -> None:
         if self._follower is not None:
@@ -341,6 +349,7 @@ def options_of(sections: object) -> PlaneOptions:
         idle_timeout_s=upstream.idle_timeout_s,
         total_timeout_s=upstream.total_timeout_s,
         gate=gate.options_of(gateway),
+        trusted_proxies=parse_networks(sections.core.trusted_proxies),  # type: ignore[attr-defined]
     )
 
 

@@ -4,9 +4,6 @@ the texts may name variables and files, never what is in them."""
 from __future__ import annotations
 
 from chatvault.lib.references import SecretProblem, SecretRefused, SecretUnavailable
+from chatvault.lib.vault import VaultKeysInvalid
 
 __all__ = ["SecretProblem", "SecretRefused", "SecretUnavailable", "VaultKeysInvalid"]
-
-
-class VaultKeysInvalid(SecretProblem):
-    """The key ring itself is missing or malformed."""

@@ -4,7 +4,7 @@
     ├── BadRequest ─ MalformedJson, InvalidField, UnsupportedField
     ├── BodyTooLarge, RouteNotFound, MethodNotAllowed
     ├── Unauthenticated
-    ├── Forbidden ─ ModelNotAllowed, KeyDisabled
+    ├── Forbidden ─ ModelNotAllowed, KeyDisabled, NetworkNotAllowed, ScopeMissing
     ├── ModelNotFound
     ├── BudgetExhausted, BudgetHeld, Unpriced
     ├── RateLimited ─ TooManyAttempts
@@ -131,6 +131,16 @@ class Forbidden(ChatVaultError):
 class KeyDisabled(Forbidden):
     code = "key_disabled"
     default_message = "The key, its client or its team is disabled. Ask an admin to enable it."
+
+
+class NetworkNotAllowed(Forbidden):
+    code = "network_not_allowed"
+    default_message = "The key may not be used from this address. Its owner can change the list."
+
+
+class ScopeMissing(Forbidden):
+    code = "scope_missing"
+    default_message = "The key or token may not call models: it lacks the scope 'inference'."
 
 
 class ModelNotAllowed(Forbidden):

@@ -124,6 +124,8 @@ CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
+SIMPLE_JWT = {"UPDATE_LAST_LOGIN": False, "TOKEN_TYPE_CLAIM": "token_type", "JTI_CLAIM": "jti"}
+
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],

@@ -15,6 +15,7 @@ from chatvault.settings.retention import RetentionSettings
 from chatvault.settings.serving import ServingSettings
 from chatvault.settings.telemetry import TelemetrySettings
 from chatvault.settings.throttle import ThrottleSettings
+from chatvault.settings.tokens import TokenSettings
 from chatvault.settings.upstream import UpstreamSettings
 from chatvault.settings.vault import VaultSettings
 
@@ -30,6 +31,7 @@ class Sections:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     vault: VaultSettings = field(default_factory=VaultSettings)
+    tokens: TokenSettings = field(default_factory=TokenSettings)
     redis: RedisSettings = field(default_factory=RedisSettings)
     celery: CelerySettings = field(default_factory=CelerySettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)

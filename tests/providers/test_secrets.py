@@ -12,12 +12,12 @@ from apps.providers.secrets import (
     SecretContext,
     Vault,
     credential_context,
-    length_prefixed,
     origin_of,
 )
 from chatvault.lib.errors import UpstreamForbidden
 from chatvault.lib.redact import Secret
 from chatvault.lib.references import check_reference
+from chatvault.lib.vault import length_prefixed
 
 CANARY = "sk-canary-4f1c7d90aa"
 HOME = credential_context(7, "https://api.openai.com:443")

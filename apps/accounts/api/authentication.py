@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
-from apps.accounts import bearers, keys
+from apps.accounts import bearers, keys, signing
 from apps.accounts.credentials import Asker, KeyRecord
+from apps.accounts.models import User
 from apps.accounts.principals import Principal, of_machine, of_user
 from chatvault.lib import clock
 from chatvault.lib.errors import KeyDisabled, Unauthenticated
@@ -38,13 +40,16 @@ class BearerAuthentication(BaseAuthentication):
 
 
 def principal_of(token: str) -> Principal:
-    """The machine behind a bearer credential."""
-    question = Asker([keys.pepper()]).question(token.encode("utf-8", "replace"))
+    """The machine behind a bearer credential, or the person behind a JWT."""
+    asker = Asker([keys.pepper()], signing.verifier().verify)
+    question = asker.question(token.encode("utf-8", "replace"))
     record = bearers.answer([question]).get(question.digest)
     if record is None or _is_expired(record):
         raise Unauthenticated
     if not record.is_active:
         raise KeyDisabled
+    if record.session_id:
+        return _by_jwt(record)
     return of_machine(
         record.kind,
         record.name,
@@ -54,6 +59,12 @@ def principal_of(token: str) -> Principal:
         key_id=record.key_id or None,
         user_id=record.user_id or None,
     )
+
+
+def _by_jwt(record: KeyRecord) -> Principal:
+    """A person in all teams, within the scopes of the session."""
+    who = of_user(User.objects.get(pk=record.user_id)).narrowed_to(record.scopes)
+    return replace(who, kind="jwt", client_id=record.client_id or None)
 
 
 def _is_expired(record: KeyRecord) -> bool:

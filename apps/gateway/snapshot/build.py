@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import Model, Prefetch, Q
 
 from apps.accounts import models as accounts
+from apps.accounts import signing
 from apps.billing import models as billing
 from apps.billing.limits import BudgetLimit, QuotaLimit, ScopeLimits
 from apps.billing.pricing import Price, Terms
@@ -48,6 +49,7 @@ def build_snapshot() -> Snapshot:
         clients=_clients(limits),
         key_limits=limits["key"],
         unusable=unusable,
+        issuers=signing.issuers(),
     )
 
 

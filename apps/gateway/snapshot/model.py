@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from apps.accounts.tokens import TokenIssuer
 from apps.billing.limits import ScopeLimits
 from apps.billing.pricing import Price, Terms
 
@@ -71,3 +72,4 @@ class Snapshot(msgspec.Struct, frozen=True):
     clients: dict[int, Client] = {}
     key_limits: dict[int, ScopeLimits] = {}  # by key id, where the key has limits of its own
     unusable: frozenset[int] = frozenset()  # deployments that are active and make no sense
+    issuers: tuple[TokenIssuer, ...] = ()  # whose JWTs are believed, with their public keys

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from apps.accounts.credentials import KeyRecord
+from apps.accounts.credentials import INFERENCE, MAX_JWT_LENGTH, KeyRecord
+from apps.gateway.callers import address_of, is_from
 from apps.gateway.contracts import GatewayRequest, Identity, Offer
 from apps.gateway.plane import DataPlane
 from chatvault.lib import clock
-from chatvault.lib.errors import KeyDisabled, ModelNotAllowed, ModelNotFound, Unauthenticated
+from chatvault.lib.errors import (
+    KeyDisabled,
+    ModelNotAllowed,
+    ModelNotFound,
+    NetworkNotAllowed,
+    ScopeMissing,
+    Unauthenticated,
+)
 
-MAX_TOKEN_BYTES = 512
+MAX_TOKEN_BYTES = MAX_JWT_LENGTH
 
 
-async def authenticate(token: bytes | None, plane: DataPlane) -> Identity:
-    """Raises Unauthenticated (401), KeyDisabled (403) or KeysUnavailable (503)."""
+async def authenticate(request: GatewayRequest, plane: DataPlane) -> Identity:
+    """Raises Unauthenticated (401), KeyDisabled, NetworkNotAllowed, ScopeMissing (403) or
+    KeysUnavailable (503)."""
+    token = request.token
     if not token or len(token) > MAX_TOKEN_BYTES:
         raise Unauthenticated
     key: KeyRecord = plane.keys.find(token) or await plane.keys.get(token)
@@ -23,7 +33,17 @@ async def authenticate(token: bytes | None, plane: DataPlane) -> Identity:
         raise KeyDisabled
     if not (key.is_active and identity.client.is_active):
         raise KeyDisabled
+    if key.networks:
+        _check_network(request, key, plane)
+    if INFERENCE not in key.scopes:
+        raise ScopeMissing
     return identity
+
+
+def _check_network(request: GatewayRequest, key: KeyRecord, plane: DataPlane) -> None:
+    caller = address_of(request.peer, request.forwarded, plane.options.trusted_proxies)
+    if not is_from(caller, key.networks):
+        raise NetworkNotAllowed
 
 
 def authorise(request: GatewayRequest, identity: Identity, plane: DataPlane) -> Offer:
