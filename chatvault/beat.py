@@ -24,6 +24,11 @@ TIMETABLE: Final[dict[str, Job]] = {
         Every(15 * _MINUTE_S),
         "Asks the providers of active deployments whether they answer.",
     ),
+    "fetch-issuer-keys": Job(
+        "apps.accounts.tasks.fetch_issuer_keys",
+        Every(15 * _MINUTE_S),
+        "Asks outside issuers of JWTs for their keys, each once in the time that is set.",
+    ),
     "roll-up-recent-hours": Job(
         "apps.usage.tasks.roll_up_recent_hours",
         Every(_HOUR_S),

@@ -61,6 +61,11 @@ def _keep(issuer: TrustedIssuer, jwks: dict[str, Any]) -> bool:
     return is_changed
 
 
+def changed(issuer: TrustedIssuer) -> None:
+    """Its row or its rules are others now: gateways read them anew, and forget its tokens."""
+    announce.after_commit(signing.TOPIC)
+
+
 def _fetched(issuer: TrustedIssuer) -> dict[str, Any]:
     url = issuer.jwks_url or _discovered(issuer)
     found = _json(url)

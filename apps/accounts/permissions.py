@@ -216,6 +216,8 @@ _INSTALLATION: Final = {
      "django_celery_beat.clockedschedule", "django_celery_beat.solarschedule"):
         Rows(view=C.OPERATIONS_READ, change=C.OPERATIONS_WRITE),
     ("audit.auditevent",): Rows(view=C.AUDIT_READ),
+    ("accounts.signingkey", "accounts.tokensession", "accounts.trustedissuer",
+     "accounts.issuerrule"): Rows(view=C.SIGN_IN_READ, change=C.SIGN_IN_WRITE),
     ("accounts.installationrole",): Rows(view=C.PEOPLE_READ, change=C.PEOPLE_WRITE),
 }  # fmt: skip
 """Of the apps beside and below this one, which know nothing of capabilities."""

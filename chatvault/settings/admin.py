@@ -113,6 +113,9 @@ NAVIGATION: list[dict[str, Any]] = [
     _group(
         "Administration",
         _page("People", "person", "accounts.user"),
+        _page("JWT sessions", "token", "accounts.tokensession"),
+        _page("Trusted issuers", "verified_user", "accounts.trustedissuer"),
+        _page("Signing keys", "signature", "accounts.signingkey"),
         _page("Revisions", "history", "configuration.revision"),
         _page("Timetable", "schedule", "configuration.scheduledjob"),
         _page("Job runs", "checklist", "configuration.jobrun"),

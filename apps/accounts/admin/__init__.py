@@ -1,5 +1,5 @@
 """Pages of people, teams, clients and keys."""
 
-from . import clients, keys, teams, users
+from . import clients, keys, teams, tokens, users
 
-__all__ = ["clients", "keys", "teams", "users"]
+__all__ = ["clients", "keys", "teams", "tokens", "users"]
