@@ -76,6 +76,10 @@ class Principal:
         return Actor(self.kind, self.name, self.user_id, address)
 
 
+OWNER: Final = Principal("system", "ChatVault", everywhere=_EVERYTHING)
+"""For what is asked in nobody's name."""
+
+
 def of_user(user: User) -> Principal:
     """What a person may do by the roles held now; somebody inactive may do nothing."""
     if not user.is_active:

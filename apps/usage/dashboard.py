@@ -10,9 +10,12 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
+from apps.accounts.admin.limited import asking
+from apps.accounts.principals import Principal
+from apps.accounts.roles import Capability
+from apps.accounts.usable_models import aliases_of
 from apps.billing.words import short_usd
 from apps.configuration import job_health
-from apps.providers.models import Alias
 from apps.usage import credential_trouble, refusal_report
 from apps.usage.charts import charts_of
 from apps.usage.figures import count_text, instant_text, milliseconds, percent
@@ -37,8 +40,11 @@ class Card:
 
 def with_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The context of the home page. Who may not see requests gets the list of pages only."""
-    if not request.user.has_perm("usage.view_requestlog"):
+    who = asking(request)
+    if not who.may_somewhere(Capability.USAGE_READ):
         return context
+    is_operator = who.may(Capability.OPERATIONS_READ)
+    sees_providers = who.may(Capability.PROVIDERS_READ)
     found = replica.tolerant(_figures)(request)
     context |= {
         "title": "Overview",
@@ -48,19 +54,19 @@ def with_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, An
         "clients": found.clients,
         "models": found.models,
         "budgets": [_bar(each) for each in found.budgets],
-        "journal": journal_health(settings.CHATVAULT.journal_dir),
+        "journal": journal_health(settings.CHATVAULT.journal_dir) if is_operator else None,
         "log_url": reverse("admin:usage_requestlog_changelist"),
-        "refusals": _refusals(),
-        "job_problems": job_health.problems(),
-        "troubles": credential_trouble.troubles(),
+        "refusals": _refusals(who),
+        "job_problems": job_health.problems() if is_operator else [],
+        "troubles": credential_trouble.troubles() if sees_providers else [],
     }
     if not found.has_traffic:
-        context |= _first_call(request)
+        context |= _first_call(request, who)
     return context
 
 
-def _figures(_: HttpRequest) -> Overview:
-    return overview()
+def _figures(request: HttpRequest) -> Overview:
+    return overview(who=asking(request))
 
 
 def _cards(found: Overview) -> list[Card]:
@@ -99,9 +105,9 @@ def _cards(found: Overview) -> list[Card]:
     ]
 
 
-def _refusals() -> dict[str, Any]:
+def _refusals(who: Principal) -> dict[str, Any]:
     """What was refused: since the start of this process's gateway, or lately by all of them."""
-    report, is_stored = refusal_report.report()
+    report, is_stored = refusal_report.report(who)
     codes = report.by_code()
     return {
         "is_stored": is_stored,
@@ -136,8 +142,8 @@ def _bar(budget: BudgetBar) -> dict[str, Any]:
     }
 
 
-def _first_call(request: HttpRequest) -> dict[str, Any]:
-    alias = Alias.objects.filter(is_active=True).values_list("name", flat=True).first()
+def _first_call(request: HttpRequest, who: Principal) -> dict[str, Any]:
+    alias = aliases_of(who).filter(is_active=True).values_list("name", flat=True).first()
     return {
         "base_url": request.build_absolute_uri("/v1"),
         "model": alias or "MODEL",

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from django.db.models import Case, F, FloatField, Q, Sum, Value, When
+from django.db.models import Case, F, FloatField, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Cast
 
+from apps.accounts import permissions
 from apps.accounts.models import Client
+from apps.accounts.principals import OWNER, Principal
 from apps.billing.budget_use import BudgetUse, uses_of
 from apps.billing.limits.windows import period_bounds
 from apps.billing.models import Budget, BudgetWindow
@@ -112,12 +114,14 @@ class Overview:
     has_traffic: bool = False
 
 
-def overview(now: datetime | None = None) -> Overview:
-    """The home page's figures as of `now`, in at most eight queries."""
+def overview(now: datetime | None = None, who: Principal = OWNER) -> Overview:
+    """The home page's figures as of `now`, of what `who` may see, in at most eight queries."""
     now = now or clock.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     hour = now.replace(minute=0, second=0, microsecond=0)
-    by_hour = _by_hour(midnight - timedelta(days=1))
+    rollups = permissions.limit(HourlyRollup.objects.all(), who)
+    requests = permissions.limit(RequestLog.objects.all(), who)
+    by_hour = _by_hour(rollups.filter(hour__gte=midnight - timedelta(days=1)))
     first = hour - (HOURS - 1) * _HOUR
     today, before = Totals(), Totals()
     for at, totals in by_hour.items():
@@ -125,8 +129,8 @@ def overview(now: datetime | None = None) -> Overview:
             today.add(vars(totals))
         elif at <= hour - timedelta(days=1):
             before.add(vars(totals))
-    p50, p95 = _percentiles(midnight)
-    clients, models = _shares(midnight)
+    p50, p95 = _percentiles(requests.filter(started_at__gte=midnight))
+    clients, models = _shares(rollups.filter(hour__gte=midnight))
     return Overview(
         at=now,
         hours=[
@@ -139,19 +143,19 @@ def overview(now: datetime | None = None) -> Overview:
         latency_p95_ms=p95,
         clients=_top_clients(clients),
         models=[_share(totals, alias) for alias, totals in _top(models)],
-        budgets=_tightest_budgets(now),
-        has_traffic=RequestLog.objects.order_by().exists(),
+        budgets=_tightest_budgets(now, who),
+        has_traffic=requests.order_by().exists(),
     )
 
 
-def _by_hour(since: datetime) -> dict[datetime, Totals]:
-    rows = HourlyRollup.objects.filter(hour__gte=since).values_list("hour").order_by("hour")
+def _by_hour(rollups: QuerySet[HourlyRollup]) -> dict[datetime, Totals]:
+    rows = rollups.values_list("hour").order_by("hour")
     return {hour: Totals(*sums) for hour, *sums in rows.annotate(*(Sum(name) for name in _SUMS))}
 
 
-def _percentiles(since: datetime) -> tuple[int | None, int | None]:
+def _percentiles(requests: QuerySet[RequestLog]) -> tuple[int | None, int | None]:
     """Of the newest answered requests of today: exact for up to SAMPLE, else of these."""
-    rows = RequestLog.objects.filter(started_at__gte=since).order_by("-started_at", "-id")
+    rows = requests.order_by("-started_at", "-id")
     newest = rows.values_list("latency_ms", "outcome")[:SAMPLE]
     ok = RequestLog.Outcome.OK
     sample = sorted(ms for ms, outcome in newest if ms is not None and outcome == ok)
@@ -165,11 +169,11 @@ def percentile(ordered: list[int], percent: int) -> int | None:
     return ordered[max(-(-len(ordered) * percent // 100) - 1, 0)]
 
 
-def _shares(since: datetime) -> tuple[dict[int, Totals], dict[str, Totals]]:
+def _shares(rollups: QuerySet[HourlyRollup]) -> tuple[dict[int, Totals], dict[str, Totals]]:
     """Sums by client and by alias, from one scan of the day's rollups."""
     clients: dict[int, Totals] = defaultdict(Totals)
     models: dict[str, Totals] = defaultdict(Totals)
-    groups = HourlyRollup.objects.filter(hour__gte=since).values_list("client_id", "alias")
+    groups = rollups.values_list("client_id", "alias").order_by()
     for client_id, alias, *sums in groups.annotate(*(Sum(name) for name in _SHARED)):
         told = dict(zip(_SHARED, sums, strict=True))
         clients[client_id].add(told)
@@ -208,7 +212,7 @@ def _top_clients(found: dict[int, Totals]) -> list[Share]:
     ]
 
 
-def _tightest_budgets(now: datetime) -> list[BudgetBar]:
+def _tightest_budgets(now: datetime, who: Principal) -> list[BudgetBar]:
     now_s = int(now.timestamp())
     present = Q()
     for period in Budget.Period.values:
@@ -224,7 +228,8 @@ def _tightest_budgets(now: datetime) -> list[BudgetBar]:
         output_field=FloatField(),
     )
     windows = (
-        BudgetWindow.objects.filter(present, budget__is_active=True, budget__amount_nano__gt=0)
+        permissions.limit(BudgetWindow.objects.all(), who)
+        .filter(present, budget__is_active=True, budget__amount_nano__gt=0)
         .select_related("budget__team", "budget__client", "budget__key__client")
         .annotate(used=used)
         .order_by("-used", "pk")[:TOP]

@@ -9,6 +9,9 @@ from typing import Final
 from django.conf import settings
 from django.db.models import Sum
 
+from apps.accounts.models import Client
+from apps.accounts.principals import OWNER, Principal
+from apps.accounts.roles import Capability
 from apps.usage import refused
 from apps.usage.models import ErrorGroup, ErrorHour, RefusalSample
 from apps.usage.refused import Refusal, Report
@@ -19,13 +22,17 @@ SHOWN: Final = 500
 SPAN: Final = timedelta(hours=24)
 
 
-def report() -> tuple[Report, bool]:
+def report(who: Principal = OWNER) -> tuple[Report, bool]:
     """The report, and whether it is a stored one: of every process, some seconds late, counted
-    over the last 24 hours and not since the start."""
+    over the last 24 hours and not since the start. Somebody of teams hears of their clients."""
     sections: Sections = settings.CHATVAULT
     is_alone = sections.gateway.processes == 1 and not sections.redis.is_used
     known = refused.report() if is_alone else None
-    return (known, False) if known is not None else (stored(), True)
+    found, is_stored = (known, False) if known is not None else (stored(), True)
+    teams = who.teams_with(Capability.USAGE_READ)
+    if teams is not None:
+        found = found.of(set(Client.objects.filter(team__in=teams).values_list("pk", flat=True)))
+    return found, is_stored
 
 
 def stored() -> Report:

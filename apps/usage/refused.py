@@ -3,7 +3,7 @@ latest. Who refuses registers here, the admin's pages ask; no ORM."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -28,6 +28,14 @@ class Report(msgspec.Struct, frozen=True):
     since_s: float
     latest: tuple[Refusal, ...]
     counts: Mapping[tuple[int, str], int]
+
+    def of(self, clients: Collection[int]) -> Report:
+        """What of it concerns these clients."""
+        return Report(
+            since_s=self.since_s,
+            latest=tuple(one for one in self.latest if one.client_id in clients),
+            counts={each: n for each, n in self.counts.items() if each[0] in clients},
+        )
 
     def by_code(self) -> list[tuple[str, int]]:
         """All refusals by code, the most frequent first."""

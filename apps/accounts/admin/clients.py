@@ -18,9 +18,12 @@ from unfold.decorators import action, display
 
 from apps.accounts import services
 from apps.accounts.admin.key_status import expiry_of, status_of
+from apps.accounts.admin.limited import asking
 from apps.accounts.admin.model_choice import ModelChoiceMixin
 from apps.accounts.admin.pages import VersionedPage, actor_of, link_to
 from apps.accounts.models import ApiKey, Client, ClientQuerySet
+from apps.accounts.roles import Capability
+from apps.accounts.usable_models import may_all
 from chatvault.lib import clock
 
 
@@ -93,6 +96,16 @@ class ClientAdmin(ModelChoiceMixin, VersionedPage):
     def get_queryset(self, request: HttpRequest) -> ClientQuerySet:
         clients: ClientQuerySet = super().get_queryset(request)
         return clients.with_live_key_count().prefetch_related("aliases")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Client | None = None) -> Any:
+        """Nobody gives a client a price or models that are not theirs to give."""
+        fixed = tuple(super().get_readonly_fields(request, obj))
+        who, team = asking(request), obj.team_id if obj is not None else None
+        if not who.may(Capability.BILLING_WRITE, team):
+            fixed += ("tier",)
+        if not may_all(who, Capability.CLIENTS_WRITE):
+            fixed += ("may_use_all_aliases",)
+        return fixed
 
     def get_inlines(self, request: HttpRequest, obj: Client | None) -> Any:
         """Keys are issued to a client that there is."""

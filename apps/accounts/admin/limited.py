@@ -102,6 +102,10 @@ class LimitedFilter(RelatedFieldListFilter):
                 return queryset.none()
         return super().queryset(request, queryset)
 
+    def has_output(self) -> bool:
+        """A link that names what is no choice finds nothing, instead of everything."""
+        return bool(self._given()) or super().has_output()
+
     def _given(self) -> list[Any]:
         given = self.used_parameters.get(self.lookup_kwarg)
         return list(given) if isinstance(given, list | tuple) else [given] if given else []

@@ -22,6 +22,7 @@ class RoleForm(forms.ModelForm):
     """Offers the roles that whoever fills it in may give, and the one that is held."""
 
     who: ClassVar[Principal]
+    page: ClassVar[Team | User | None]  # whose page it is on
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,8 +69,8 @@ class MemberForm(RoleForm):
             self.fields["person"].disabled = True
             self.fields["person"].initial = self.instance.user.get_username()
 
-    def _team(self) -> Team | None:
-        return self.instance.team if self.instance.team_id else Team()
+    def _team(self) -> Team:
+        return self.page if isinstance(self.page, Team) else Team()
 
     def clean_person(self) -> User:
         if self.instance.pk:
@@ -78,8 +79,8 @@ class MemberForm(RoleForm):
             user = people.find_person(self.cleaned_data.get("person") or "")
         except AccountsError as wrong:
             raise forms.ValidationError(str(wrong)) from None
-        team = self.instance.team_id
-        if team and Membership.objects.filter(team_id=team, user=user).exists():
+        team = self._team()
+        if Membership.objects.filter(team=team.pk, user=user).exists():
             raise forms.ValidationError(f"{user} is in the team: change the role there.")
         return user
 
@@ -112,7 +113,8 @@ class _RoleInline(TabularInline):
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)
-        formset.form = type(formset.form.__name__, (formset.form,), {"who": asking(request)})
+        given = {"who": asking(request), "page": obj}
+        formset.form = type(formset.form.__name__, (formset.form,), given)
         return formset
 
 

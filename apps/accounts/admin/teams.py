@@ -11,9 +11,11 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from apps.accounts import services
+from apps.accounts.admin.limited import asking
 from apps.accounts.admin.members import MembershipOfTeam, SavesRoles
 from apps.accounts.admin.pages import VersionedPage
 from apps.accounts.models import ApiKey, Team
+from apps.accounts.roles import Capability
 
 
 @admin.register(Team)
@@ -44,6 +46,14 @@ class TeamAdmin(SavesRoles, VersionedPage):
             )
         )
 
+    def has_whole_permission(self, request: HttpRequest) -> bool:
+        """Over all teams: their own people do not close them, nor change what documents name."""
+        return asking(request).may(Capability.TEAMS_WRITE)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Team | None = None) -> Any:
+        fixed = tuple(super().get_readonly_fields(request, obj))
+        return fixed if self.has_whole_permission(request) else (*fixed, "name", "is_active")
+
     @display(description="clients", ordering="client_count")
     def clients_shown(self, team: Any) -> int:
         return int(team.client_count)
@@ -57,11 +67,11 @@ class TeamAdmin(SavesRoles, VersionedPage):
         if change and "is_active" in form.changed_data:
             services.announce_keys(ApiKey.objects.filter(client__team=obj))
 
-    @admin.action(description="Make inactive: refuse all their keys", permissions=["change"])
+    @admin.action(description="Make inactive: refuse all their keys", permissions=["whole"])
     def close(self, request: HttpRequest, queryset: QuerySet[Team]) -> None:
         self._switch(request, queryset, is_active=False)
 
-    @admin.action(description="Make active again", permissions=["change"])
+    @admin.action(description="Make active again", permissions=["whole"])
     def open(self, request: HttpRequest, queryset: QuerySet[Team]) -> None:
         self._switch(request, queryset, is_active=True)
 

@@ -19,8 +19,10 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import display
 
+from apps.accounts.admin.limited import asking
 from apps.accounts.admin.pages import ReadOnlyPage
 from apps.accounts.models import ApiKey, Client, Team
+from apps.accounts.permissions import limit
 from apps.billing import words
 from apps.billing.admin.money import MoneyMedia, usd_column
 from apps.billing.models import BudgetWindow, LedgerEntry
@@ -34,7 +36,8 @@ class _OwnerFilter(DropdownFilter):
     model: type[Any]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        return self.model._default_manager.order_by("name").values_list("pk", "name")
+        seen = limit(self.model._default_manager.all(), asking(request))
+        return seen.order_by("name").values_list("pk", "name")
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = str(self.value() or "")

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from apps.usage import error_trend
-from apps.usage.admin.request_detail import Fact
+from apps.usage.admin.request_detail import Fact, followed
 from apps.usage.error_groups import sentence_of
 from apps.usage.figures import count_text, instant_text
 from apps.usage.models import ErrorGroup, RequestLog
@@ -16,7 +16,7 @@ from apps.usage.models import ErrorGroup, RequestLog
 Kind = ErrorGroup.Kind
 
 
-def context_of(group: ErrorGroup) -> dict[str, Any]:
+def context_of(group: ErrorGroup, viewer: Any) -> dict[str, Any]:
     """Everything that `usage/error.html` shows, in a fixed number of queries."""
     hours = error_trend.hourly([group.pk])[group.pk]
     days = error_trend.daily(group.pk)
@@ -24,7 +24,7 @@ def context_of(group: ErrorGroup) -> dict[str, Any]:
         "group": group,
         "meaning": sentence_of(group.code) if group.kind != Kind.FAULT else "",
         "figures": _figures(group),
-        "facts": _facts(group),
+        "facts": [followed(fact, viewer) for fact in _facts(group)],
         "hours": error_trend.chart(hours, width=14, height=80),
         "days": error_trend.chart(days, width=11, height=80),
         "example": _example(group),

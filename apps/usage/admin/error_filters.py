@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from apps.accounts.models import Client
 from apps.providers.models import Deployment
-from apps.usage.admin.filters import IdFilter, OpenFilter
+from apps.usage.admin.filters import IdFilter, OpenFilter, seen
 from apps.usage.models import ErrorGroup
 from chatvault.lib import clock
 
@@ -53,7 +53,8 @@ class CodeFilter(OpenFilter):
     parameter_name = "code"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        codes = ErrorGroup.objects.order_by("code").values_list("code", flat=True).distinct()
+        groups = seen(ErrorGroup, request)
+        codes = groups.order_by("code").values_list("code", flat=True).distinct()
         return [(code, code) for code in codes[:MOST_CHOICES]]
 
     def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
@@ -66,7 +67,7 @@ class DeploymentFilter(IdFilter):
     column = "deployment_id"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        rows = Deployment.objects.values_list("pk", "name")[:MOST_CHOICES]
+        rows = seen(Deployment, request).values_list("pk", "name")[:MOST_CHOICES]
         return [(str(pk), name) for pk, name in rows]
 
 
@@ -76,7 +77,7 @@ class ClientFilter(IdFilter):
     column = "client_id"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        rows = Client.objects.values_list("pk", "name")[:MOST_CHOICES]
+        rows = seen(Client, request).values_list("pk", "name")[:MOST_CHOICES]
         return [(str(pk), name) for pk, name in rows]
 
 

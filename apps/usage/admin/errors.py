@@ -101,7 +101,7 @@ class ErrorGroupAdmin(Limited, ModelAdmin):
             "may_change": self.has_change_permission(request, group),
         }
         return TemplateResponse(
-            request, "usage/error.html", context | error_detail.context_of(group)
+            request, "usage/error.html", context | error_detail.context_of(group, request.user)
         )
 
     def state_view(self, request: HttpRequest, number: int, state: str) -> HttpResponse:

@@ -11,8 +11,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
+from apps.accounts.admin.limited import asking
 from apps.accounts.models import ApiKey, Client, Team
-from apps.providers.models import Alias, Deployment
+from apps.accounts.permissions import limit
+from apps.accounts.usable_models import aliases_of
+from apps.providers.models import Deployment
 from apps.usage.models import RequestLog
 from chatvault.lib import clock
 
@@ -40,6 +43,11 @@ def _named(rows: Iterable[tuple[int, str]]) -> Choices:
     return [(str(pk), name) for pk, name in rows]
 
 
+def seen(model: type[Any], request: HttpRequest) -> QuerySet[Any]:
+    """The rows that may be offered to whoever looks."""
+    return limit(model._default_manager.all(), asking(request))
+
+
 class OpenFilter(DropdownFilter):
     def has_output(self) -> bool:
         """Links may name what is gone and no choice any more."""
@@ -62,7 +70,7 @@ class TeamFilter(IdFilter):
     column = "team_id"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return _named(Team.objects.values_list("pk", "name")[:MOST_CHOICES])
+        return _named(seen(Team, request).values_list("pk", "name")[:MOST_CHOICES])
 
 
 class ClientFilter(IdFilter):
@@ -71,7 +79,7 @@ class ClientFilter(IdFilter):
     column = "client_id"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return _named(Client.objects.values_list("pk", "name")[:MOST_CHOICES])
+        return _named(seen(Client, request).values_list("pk", "name")[:MOST_CHOICES])
 
 
 class KeyFilter(IdFilter):
@@ -82,7 +90,7 @@ class KeyFilter(IdFilter):
     column = "key_id"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        keys = ApiKey.objects.select_related("client")
+        keys = limit(ApiKey.objects.select_related("client"), asking(request))
         client = request.GET.get(ClientFilter.parameter_name, "")
         if client.isascii() and client.isdigit() and len(client) < 19:
             keys = keys.filter(client_id=int(client))
@@ -95,7 +103,7 @@ class DeploymentFilter(IdFilter):
     column = "deployment_id"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return _named(Deployment.objects.values_list("pk", "name")[:MOST_CHOICES])
+        return _named(seen(Deployment, request).values_list("pk", "name")[:MOST_CHOICES])
 
 
 class AliasFilter(OpenFilter):
@@ -103,9 +111,8 @@ class AliasFilter(OpenFilter):
     parameter_name = "alias"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return [
-            (name, name) for name in Alias.objects.values_list("name", flat=True)[:MOST_CHOICES]
-        ]
+        names = aliases_of(asking(request)).values_list("name", flat=True)
+        return [(name, name) for name in names[:MOST_CHOICES]]
 
     def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
         return rows.filter(alias=self.value()) if self.value() else rows

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from django.http import HttpRequest
 
+from apps.accounts.admin.limited import asking
 from apps.accounts.models import ApiKey, Client
 from apps.usage import refusal_report
 from apps.usage.figures import count_text, instant_text
@@ -29,7 +30,7 @@ class Row(NamedTuple):
 
 def refusals_page(request: HttpRequest) -> dict[str, Any]:
     """What `usage/refusals.html` shows, by `client` (an id) and `code` of the query."""
-    report, is_stored = refusal_report.report()
+    report, is_stored = refusal_report.report(asking(request))
     context: dict[str, Any] = {"title": "Refusals", "is_stored": is_stored}
     client, code = request.GET.get("client", ""), request.GET.get("code", "")
     clients = dict(

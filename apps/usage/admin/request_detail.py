@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from django.urls import NoReverseMatch, reverse
 
+from apps.accounts import permissions
+from apps.accounts.permissions import principal_of
+from apps.accounts.principals import Principal
 from apps.billing.models import LedgerEntry, Price, PricingTier
 from apps.providers.models import Deployment
 from apps.usage.figures import count_text, milliseconds
@@ -36,19 +39,20 @@ class TokenClass(NamedTuple):
     cost: str
 
 
-def context_of(row: RequestLog) -> dict[str, Any]:
-    """Everything that `usage/request.html` shows, in a fixed number of queries."""
+def context_of(row: RequestLog, viewer: Any) -> dict[str, Any]:
+    """Everything that `usage/request.html` shows, in a fixed number of queries. Links go where the
+    viewer, a user, may follow them."""
     price = Price.objects.select_related("book").filter(pk=row.price_id or 0).first()
     tier = PricingTier.objects.filter(pk=row.tier_id or 0).first()
     return {
         "row": row,
-        "facts": _facts(row),
+        "facts": [followed(fact, viewer) for fact in _facts(row)],
         "times": _times(row),
         "classes": token_classes(row, price),
         "price": price,
         "words": cost_in_words(row, price, tier),
         "attempts": _attempts(row),
-        "entries": _entries(row),
+        "entries": _entries(row, principal_of(viewer)),
         "outcome": _WORDS.get(row.outcome, row.outcome),
     }
 
@@ -74,6 +78,13 @@ def _facts(row: RequestLog) -> list[Fact]:
             _link("configuration_revision", row.revision or None),
         ),
     ]
+
+
+def followed(fact: Fact, viewer: Any) -> Fact:
+    """Without its link, where that page is closed to the viewer."""
+    model = fact.link.removeprefix(reverse("admin:index")).split("/")[:2]
+    is_open = not fact.link or viewer.has_perm(f"{model[0]}.view_{model[1]}")
+    return fact if is_open else fact._replace(link="")
 
 
 def _times(row: RequestLog) -> list[Fact]:
@@ -190,8 +201,9 @@ def _attempts(row: RequestLog) -> list[dict[str, Any]]:
     ]
 
 
-def _entries(row: RequestLog) -> list[dict[str, Any]]:
-    entries = LedgerEntry.objects.filter(request_id=row.request_id).order_by("number", "id")
+def _entries(row: RequestLog, who: Principal) -> list[dict[str, Any]]:
+    seen = permissions.limit(LedgerEntry.objects.all(), who)
+    entries = seen.filter(request_id=row.request_id).order_by("number", "id")
     return [
         {
             "kind": each.get_kind_display(),

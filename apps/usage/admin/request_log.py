@@ -119,7 +119,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
             "media": self.media,
         }
         return TemplateResponse(
-            request, "usage/request.html", context | request_detail.context_of(row)
+            request, "usage/request.html", context | request_detail.context_of(row, request.user)
         )
 
     @admin.display(description="time", ordering="started_at")
