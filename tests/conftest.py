@@ -76,11 +76,15 @@ def _touches_rows(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """Tests with `transaction=True` end by emptying every table, and so may TRUNCATE the ledger
-    where nobody looks at that trigger."""
-    if POSTGRES_PORT:
-        from django.db import connection
+    """Tests with `transaction=True` end by emptying every table, the audit trail among them, and
+    so may TRUNCATE the ledger where nobody looks at that trigger."""
+    from django.db import connection
 
+    from apps.audit import guard
+
+    with django_db_blocker.unblock():
+        guard.remove(connection)
+    if POSTGRES_PORT:
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             cursor.execute(
                 "DROP TRIGGER IF EXISTS billing_ledgerentry_no_truncate ON billing_ledgerentry"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 
@@ -13,7 +13,7 @@ from typing import Final
 class Actor:
     """Who does what is recorded inside. `name` is for people; `user_id` for a person's account."""
 
-    kind: str  # person | key | jwt | oauth | system
+    kind: str  # person | key | jwt | oauth | system | anonymous
     name: str
     user_id: int | None = None
     address: str | None = None
@@ -35,3 +35,9 @@ def acting(actor: Actor) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def become(actor: Actor) -> None:
+    """Until the enclosing `acting` ends it is this actor after all: one whose credential the API
+    has read. Who gives no address acts from the one that is known."""
+    _current.set(replace(actor, address=actor.address or current().address))

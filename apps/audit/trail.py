@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Model
 
-from apps.audit import acting
-from apps.audit.models import AuditEvent
-from chatvault.lib import clock, correlation
+from apps.audit import acting, chain, seal, values
+from apps.audit.models import AuditEvent, AuditHead
+from chatvault.lib import clock, correlation, tenancy
 from chatvault.lib.writer import hold_writer
 
-START: Final = "0" * 64
+NOT_VERIFIED: Final = "audit.head_not_verified"
+_recorded: ContextVar[int] = ContextVar("recorded", default=0)
+
+
+class AuditBroken(Exception):
+    """The trail cannot be continued, and so nothing can be changed: see docs/audit.md."""
 
 
 @transaction.atomic
@@ -30,53 +34,79 @@ def record(
 ) -> AuditEvent:
     """Append one event; who, from where and for which request come from the context.
 
-    `before` and `after` hold the fields that changed, of JSON's types; what is secret does not
-    belong there, and what looks like it is masked. Raises whatever keeps it from being written:
+    `before` and `after` hold the fields that changed; what is secret does not belong there, and
+    what looks like it or is named like it is masked. Raises whatever keeps it from being written:
     then the change itself is undone as well.
     """
-    hold_writer()
-    last = AuditEvent.objects.order_by("-id").first()
-    who = actor or acting.current()
     event = AuditEvent(
-        id=last.id + 1 if last else 1,
         at=clock.now(),
-        action=action,
-        actor_kind=who.kind,
-        actor=who.name[:200],
-        user_id=who.user_id,
+        topic=chain.topic_of(action),
+        action=action[:64],
         team_id=team_id,
-        target_type=target._meta.label_lower if target is not None else "",
-        target_id=str(target.pk) if target is not None else "",
-        target=str(target)[:200] if target is not None else "",
-        before=dict(before or {}),
-        after=dict(after or {}),
-        request_id=correlation.current(),
-        address=who.address,
-        previous_hash=last.hash if last else START,
+        target_type=target._meta.label_lower[:64] if target is not None else "",
+        target_id=values.text(target.pk, 64) if target is not None else "",
+        target=values.text(target, 200) if target is not None else "",
+        before=values.fields(before),
+        after=values.fields(after),
+        request_id=values.text(correlation.current(), 64),
     )
-    event.hash = hash_of(event)
-    event.save(force_insert=True)
+    _sign(event, actor or acting.current())
+    hold_writer()
+    with tenancy.unlimited():
+        head = _head()
+        if why := _doubt(head):
+            _append(head, _warning(head, why))
+        _append(head, event)
+    _recorded.set(_recorded.get() + 1)
     return event
 
 
-def hash_of(event: AuditEvent) -> str:
-    """SHA-256 over the previous hash and every field, in one unambiguous form."""
-    fields = [
-        event.previous_hash,
-        event.id,
-        event.at.isoformat(),
-        event.action,
-        event.actor_kind,
-        event.actor,
-        event.user_id,
-        event.team_id,
-        event.target_type,
-        event.target_id,
-        event.target,
-        event.before,
-        event.after,
-        event.request_id,
-        event.address,
-    ]
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def recorded() -> int:
+    """How many events there were in this context: compare two answers to see whether what
+    happened between them was recorded."""
+    return _recorded.get()
+
+
+def _sign(event: AuditEvent, who: acting.Actor) -> None:
+    event.actor_kind = who.kind[:16]
+    event.actor = values.text(who.name, 200)
+    event.user_id = who.user_id
+    event.address = values.address(who.address)
+
+
+def _head() -> AuditHead:
+    head = AuditHead.objects.filter(pk=1).first()
+    if head is not None:
+        return head
+    if AuditEvent.objects.exists():
+        raise AuditBroken("The audit trail has lost its head. Nothing can be changed until then.")
+    return AuditHead(id=1, last_id=0, hash=chain.START)
+
+
+def _doubt(head: AuditHead) -> str:
+    """Why the head is not known to be ours. A new seal would hide that: the trail tells it."""
+    if not head.last_id or not seal.make(0, "").key_id:
+        return ""
+    return seal.problem(head.last_id, head.hash, head.key_id, head.seal)
+
+
+def _warning(head: AuditHead, why: str) -> AuditEvent:
+    event = AuditEvent(
+        at=clock.now(),
+        topic="audit",
+        action=NOT_VERIFIED,
+        before={},
+        after=values.fields({"event": head.last_id, "why": why, "found": head.hash}),
+    )
+    _sign(event, acting.SYSTEM)
+    return event
+
+
+def _append(head: AuditHead, event: AuditEvent) -> None:
+    event.id = head.last_id + 1
+    event.previous_hash = head.hash
+    event.hash = chain.hash_of([getattr(event, name) for name in chain.COVERED])
+    event.save(force_insert=True)
+    head.last_id, head.hash = event.id, event.hash
+    head.key_id, head.seal = seal.make(head.last_id, head.hash)
+    head.save()

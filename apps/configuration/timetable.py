@@ -13,6 +13,7 @@ from typing import Any, Final
 from django.db import transaction
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
+from apps.audit import trail
 from apps.configuration import job_queue
 from chatvault.lib.timetable import Daily, Every, Job, When, read, write
 
@@ -68,8 +69,10 @@ def is_changed(row: PeriodicTask) -> bool:
 @transaction.atomic
 def move(*, row: PeriodicTask, when: When) -> None:
     """Give the job this time; the beat follows within seconds."""
+    before = str(when_of(row))
     place(row, when)
     row.save()
+    trail.record("job.moved", target=row, before={"due": before}, after={"due": str(when)})
 
 
 @transaction.atomic
@@ -78,9 +81,12 @@ def restore(*, row: PeriodicTask) -> bool:
     default = default_of(row)
     if default is None or (row.enabled and not is_changed(row)):
         return False
+    before = {"due": str(when_of(row)), "enabled": row.enabled}
     row.enabled = True
     place(row, default)
     row.save()
+    after = {"due": str(default), "enabled": True}
+    trail.record("job.restored", target=row, before=before, after=after)
     return True
 
 
@@ -91,12 +97,15 @@ def pause(*, row: PeriodicTask, is_paused: bool) -> bool:
         return False
     row.enabled = not is_paused
     row.save()
+    trail.record("job.paused" if is_paused else "job.continued", target=row)
     return True
 
 
+@transaction.atomic
 def run_now(*, row: PeriodicTask) -> bool:
     """See that the job runs as soon as a worker is free; False when it waits for one already, or
     when it leaves no rows and the broker cannot be reached."""
+    trail.record("job.run_now", target=row)
     if row.expire_seconds is not None:  # its runs are not recorded
         return job_queue.send_task(row.task, expires_s=row.expire_seconds)
     return job_queue.enqueue(row.name, row.task) is not None

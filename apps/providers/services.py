@@ -9,6 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
+from apps.audit import trail
 from apps.providers import probe, secrets
 from apps.providers.adapters.contract import Endpoint
 from apps.providers.adapters.registry import UnknownFamily, get_adapter
@@ -52,6 +53,11 @@ def set_credential_secret(*, credential: Credential, secret: str) -> None:
         context = secrets.credential_context(credential.pk, credential.origin)
         credential.secret = vault().seal(text, context)
     credential.save(update_fields=["secret", "origin"])
+    trail.record(
+        "credential.secret_set",
+        target=credential,
+        after={"secret": text if is_reference(text) else Secret(text), "for": credential.origin},
+    )
 
 
 def check_secret(text: str) -> None:
@@ -107,6 +113,7 @@ def wipe_moved_secrets(*, provider: Provider) -> list[Credential]:
     for credential in moved:
         credential.secret, credential.origin = "", origin
         credential.save(update_fields=["secret", "origin"])
+        trail.record("credential.secret_wiped", target=credential, after={"for": origin})
     return moved
 
 
@@ -121,6 +128,7 @@ def reseal_secrets() -> int:
             credential.secret = vault().seal(plain, context)
             credential.save(update_fields=["secret"])
             count += 1
+    trail.record("vault.resealed", after={"secrets": count})
     return count
 
 

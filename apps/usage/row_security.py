@@ -33,6 +33,7 @@ POLICIES: Final = {
     "accounts_apikey_aliases": "apikey_id IN (SELECT id FROM accounts_apikey)",
     "accounts_tokensession": "client_id IS NULL OR client_id IN (SELECT id FROM accounts_client)",
     "accounts_issuerrule": _OF_CLIENT,
+    "audit_auditevent": _OF_TEAM,
     "billing_quota": _OF_OWNER,
     "billing_budget": _OF_OWNER,
     "billing_budgetwindow": "budget_id IN (SELECT id FROM billing_budget)",

@@ -18,6 +18,7 @@ from unfold.views import ChangeList
 from apps.accounts.admin.limited import Limited
 from apps.accounts.errors import AccountsError
 from apps.accounts.models import User
+from apps.audit.admin_log import AuditedAdmin
 from apps.configuration.admin import VersionedAdmin
 
 _NEVER_LOOKED_UP = frozenset({"digest", "password", "secret"})
@@ -32,7 +33,7 @@ class Rows(ChangeList):
         self.model_admin.fill_in(self.result_list)
 
 
-class PageMixin(Limited):
+class PageMixin(AuditedAdmin, Limited):
     """Only rows that may be seen; they are filled in a page at a time; no search by what is secret;
     refusals in plain words."""
 

@@ -16,6 +16,7 @@ from django.urls import URLPattern, path, reverse
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
+from apps.audit.admin_log import AuditedAdmin
 from apps.configuration import documents, restoring, revisions
 from apps.configuration.diff import diff
 from apps.configuration.models import Revision
@@ -26,7 +27,7 @@ _OTHERS: Final[dict[str, str]] = {
 }
 
 
-class VersionedAdmin(ModelAdmin):
+class VersionedAdmin(AuditedAdmin, ModelAdmin):
     """A ModelAdmin whose saves, deletions and actions each become a revision, in the same
     transaction and with their author. Nothing is recorded when nothing differs.
 

@@ -27,6 +27,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from apps.audit.admin_log import AuditedAdmin
 from apps.configuration import timetable
 from apps.configuration.admin.job_runs import duration_text
 from apps.configuration.models import JobRun, ScheduledJob
@@ -99,7 +100,7 @@ class TimetableForm(forms.ModelForm):
 
 
 @admin.register(ScheduledJob)
-class TimetableAdmin(ModelAdmin):
+class TimetableAdmin(AuditedAdmin, ModelAdmin):
     """Jobs of the file. None is added or deleted here."""
 
     form = TimetableForm

@@ -15,6 +15,7 @@ from unfold.decorators import display
 from unfold.views import ChangeList
 
 from apps.accounts.admin.limited import Limited
+from apps.audit.admin_log import AuditedAdmin
 from apps.usage import error_states, error_trend
 from apps.usage.admin import error_detail, error_filters
 from apps.usage.figures import count_text, instant_text
@@ -36,7 +37,7 @@ class ErrorList(ChangeList):
 
 
 @admin.register(ErrorGroup)
-class ErrorGroupAdmin(Limited, ModelAdmin):
+class ErrorGroupAdmin(AuditedAdmin, Limited, ModelAdmin):
     """What failed and what was refused, by code, deployment and client. Nobody edits them; who may
     change errors says that they are known or mended."""
 
