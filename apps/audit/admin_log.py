@@ -53,21 +53,22 @@ class AuditedAdmin:
             _record("changed", obj, before, after)
         return super().log_change(request, obj, message)  # type: ignore[misc]
 
-    def log_deletions(self, request: HttpRequest, queryset: Iterable[Any]) -> Any:
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         for obj in queryset:
             if not _is_told(obj):
                 _record("deleted", obj, _row(obj), {})
         return super().log_deletions(request, queryset)  # type: ignore[misc]
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+    def response_action(self, request: HttpRequest, queryset: Any, *more: Any) -> Any:
+        """Whatever the action is: when its service recorded nothing, it is recorded here."""
         name = _action_of(request)
         run = super().response_action  # type: ignore[misc]
         if not name or name in self.changes_nothing:
-            return run(request, queryset)
+            return run(request, queryset, *more)
         with transaction.atomic():
             chosen = _chosen(request, queryset)
             count = trail.recorded()
-            response: HttpResponseBase | None = run(request, queryset)
+            response: HttpResponseBase | None = run(request, queryset, *more)
             if trail.recorded() == count and _was_run(request, name, response):
                 topic = self.opts.model_name  # type: ignore[attr-defined]
                 trail.record(f"{topic}.{name}"[:64], after=chosen)
@@ -154,10 +155,15 @@ def _shown(field: Any, value: Any) -> Any:
         return [str(row) for row in value]
     if isinstance(field, ModelMultipleChoiceField) and value:
         keys = [getattr(each, "pk", each) for each in value]
-        return [str(row) for row in field.queryset.model._default_manager.filter(pk__in=keys)]
+        return [str(row) for row in _every(field).filter(pk__in=keys)]
     if isinstance(field, ModelChoiceField) and value and not isinstance(value, Model):
-        return field.queryset.model._default_manager.filter(pk=value).first() or value
+        return _every(field).filter(pk=value).first() or value
     return value
+
+
+def _every(field: Any) -> Any:
+    """All that could be chosen: what was chosen before may not be on offer any more."""
+    return field.queryset.model._default_manager
 
 
 def _is_empty(value: Any) -> bool:

@@ -64,8 +64,10 @@ def _names_a_secret(name: str) -> bool:
 
 
 def _value(value: Any, depth: int, *, is_secret: bool) -> Any:
-    if value is None or isinstance(value, bool | int):
-        return value if type(value) in (bool, int, type(None)) else int(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
     if isinstance(value, Secret | SecretStr | SecretBytes | bytes | bytearray | memoryview):
         return MASK if value else ""
     if depth > _MOST_DEPTH:

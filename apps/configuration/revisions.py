@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from apps.accounts.models import User
 
 TOPIC = "configuration.revision"
-_ACTIONS: Final = {
+_ACTIONS: Final[dict[str, str]] = {
     Revision.Source.DOCUMENT: "configuration.applied",
     Revision.Source.FIRST_RUN: "configuration.first_run",
 }
