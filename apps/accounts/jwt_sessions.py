@@ -177,7 +177,7 @@ def _record(row: TokenSession, claims: Mapping[str, Any], held: frozenset[str]) 
         team_id=client.team_id if client else 0,
         name=f"JWT of {row.user.get_username()}",
         is_active=client is None or (client.is_active and client.team.is_active),
-        expires_at_s=float(claims["exp"]),
+        expires_at_s=float(claims["exp"]) + settings.CHATVAULT.tokens.leeway_s,
         kind="jwt",
         scopes=held,
         user_id=row.user_id,

@@ -169,7 +169,7 @@ def _record(rule: IssuerRule, claims: Mapping[str, Any]) -> KeyRecord:
         team_id=client.team_id,
         name=f"{rule.issuer.name}: {claims['sub']}"[:100],
         is_active=client.is_active and client.team.is_active,
-        expires_at_s=float(claims["exp"]),
+        expires_at_s=float(claims["exp"]) + settings.CHATVAULT.tokens.leeway_s,
         kind="jwt",
         scopes=frozenset(rule.scopes) & MACHINE_SCOPES,
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from apps.providers.models import Alias
 
 TOPIC = "accounts.key"
+HOLDER_TOPIC = "accounts.holder"
 _ANNOUNCED_ONE_BY_ONE = 100
 
 
@@ -132,6 +133,7 @@ def switch_teams(*, teams: QuerySet[Team], is_active: bool) -> int:
     Team.objects.filter(pk__in=chosen).update(is_active=is_active)
     if chosen:
         announce_keys(ApiKey.objects.filter(client__team__in=chosen))
+        announce_holders("team", chosen)
     return len(chosen)
 
 
@@ -140,6 +142,14 @@ def announce_keys(keys: QuerySet[ApiKey]) -> None:
     """Every process asks anew about these keys; call it after changing their rows."""
     digests = list(keys.order_by().values_list("digest", flat=True))
     _announce(digests)
+
+
+@transaction.atomic
+def announce_holders(kind: str, ids: Iterable[int]) -> None:
+    """Every process asks anew about all credentials, tokens too, of these users, clients, teams,
+    applications or sessions."""
+    for one in ids:
+        announce.after_commit(HOLDER_TOPIC, f"{kind}:{one}")
 
 
 @transaction.atomic
@@ -156,6 +166,7 @@ def _switch(clients: QuerySet[Client], *, is_active: bool) -> int:
     Client.objects.filter(pk__in=chosen).update(is_active=is_active)
     if chosen:
         announce_keys(ApiKey.objects.filter(client__in=chosen))
+        announce_holders("client", chosen)
     return len(chosen)
 
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from tests.chaos import credentials
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
 
 
@@ -95,7 +97,11 @@ def enqueue(name: str, task: str, lose: bool) -> dict[str, Any]:
 
 
 VERBS: dict[str, Callable[..., dict[str, Any]]] = {
-    each.__name__: each for each in (apply, restore, verify, limits, revoke, deliver, enqueue)
+    each.__name__: each
+    for each in (
+        *(apply, restore, verify, limits, revoke, deliver, enqueue),
+        *(credentials.grant, credentials.end, credentials.mend),
+    )
 }
 
 

@@ -44,6 +44,9 @@ class Keys:
     def drop(self, digest: str) -> None:
         self.dropped.append(digest)
 
+    def drop_holder(self, holder: str) -> None:
+        self.dropped.append(holder)
+
     def expire(self) -> None:
         self.expired += 1
 
@@ -78,6 +81,14 @@ class Bench:
 
     async def prepare(self, snapshot: Snapshot) -> None:
         self.prepared.append(snapshot.version)
+
+
+async def test_an_announced_holder_is_forgotten_without_a_new_snapshot() -> None:
+    bench = Bench()
+    bench.source.news = [Announced("accounts.holder", "user:3")]
+    await bench.follower.look()
+    assert bench.plane.keys.dropped == ["user:3"]
+    assert bench.source.built == 0
 
 
 async def test_a_revision_is_prepared_and_adopted_once() -> None:

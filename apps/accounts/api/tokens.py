@@ -18,6 +18,7 @@ from apps.accounts.api.fields import StrictSerializer
 from apps.accounts.models import Client, User
 from apps.accounts.principals import Principal
 from apps.accounts.roles import Capability
+from apps.accounts.throttle import EndpointThrottle
 from apps.audit import acting, trail
 from chatvault.lib.errors import InvalidField, Unauthenticated
 
@@ -72,6 +73,12 @@ class ObtainTokenView(APIView):
 
     authentication_classes = (PersonAuthentication,)
     permission_classes = (AllowAny,)
+    throttle_classes = (EndpointThrottle,)
+    throttle_group = "sign_in"
+
+    def throttle_account(self, request: Request) -> str | None:
+        data = request.data
+        return str(data.get("username", "")) if isinstance(data, dict) else None
 
     @extend_schema(
         operation_id="obtainToken",
@@ -99,6 +106,8 @@ class ObtainTokenView(APIView):
 class RefreshTokenView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    throttle_classes = (EndpointThrottle,)
+    throttle_group = "token"
 
     @extend_schema(
         operation_id="refreshToken",
@@ -145,6 +154,8 @@ class RevokeTokenView(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    throttle_classes = (EndpointThrottle,)
+    throttle_group = "token"
 
     @extend_schema(
         operation_id="revokeToken",

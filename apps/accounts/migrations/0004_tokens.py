@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=100, unique=True)),
                 ('issuer', models.CharField(help_text='The `iss` of its tokens, letter by letter, such as https://id.example.com. Its keys are found at /.well-known/openid-configuration below it.', max_length=500, unique=True)),
                 ('audiences', models.JSONField(default=list, help_text='The `aud` values that are meant for ChatVault; one must match.')),
-                ('jwks_url', models.URLField(blank=True, help_text='Where its keys are. Empty: found by OIDC discovery.', max_length=500, verbose_name='JWKS address')),
+                ('jwks_url', models.CharField(blank=True, help_text='Where its keys are. Empty: found by OIDC discovery.', max_length=500, verbose_name='JWKS address')),
                 ('jwks', models.JSONField(default=dict, editable=False)),
                 ('fetched_at', models.DateTimeField(editable=False, null=True)),
                 ('fetch_problem', models.CharField(blank=True, editable=False, max_length=300)),

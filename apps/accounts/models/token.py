@@ -105,7 +105,7 @@ class TrustedIssuer(models.Model):
     audiences = models.JSONField(
         default=list, help_text="The `aud` values that are meant for ChatVault; one must match."
     )
-    jwks_url = models.URLField(
+    jwks_url = models.CharField(
         "JWKS address",
         max_length=500,
         blank=True,

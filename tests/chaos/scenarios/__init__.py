@@ -1,5 +1,25 @@
 """The scenarios by topic; importing this puts all of them into the table."""
 
-from tests.chaos.scenarios import configuration, disk, jobs, kills, limits, postgres, redis, strain
+from tests.chaos.scenarios import (
+    configuration,
+    credentials,
+    disk,
+    jobs,
+    kills,
+    limits,
+    postgres,
+    redis,
+    strain,
+)
 
-__all__ = ["configuration", "disk", "jobs", "kills", "limits", "postgres", "redis", "strain"]
+__all__ = [
+    "configuration",
+    "credentials",
+    "disk",
+    "jobs",
+    "kills",
+    "limits",
+    "postgres",
+    "redis",
+    "strain",
+]
