@@ -10,6 +10,9 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
+from apps.sign_in.views.account import ChangePassword
+from apps.sign_in.views.entrance import SignIn
+
 View = Callable[..., HttpResponseBase]
 
 
@@ -36,7 +39,10 @@ admin.autodiscover()  # see admin_app.py
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("admin/login/", SignIn.as_view()),
+    path("admin/password_change/", ChangePassword.as_view()),
     path("admin/", admin.site.urls),
+    path("sign-in/", include("apps.sign_in.urls")),
     path("api/v1/", include("chatvault.api_urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from chatvault.settings.admin import UNFOLD as UNFOLD
 from chatvault.settings.metrics import counted
+from chatvault.settings.people import as_django
 from chatvault.settings.sections import Sections
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -34,6 +35,9 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_celery_beat",
     "django_ratelimit",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "apps.audit",
     "apps.configuration",
     "apps.accounts",
@@ -57,6 +61,8 @@ MIDDLEWARE = [
     "apps.accounts.middleware.acting_person",
     "apps.accounts.middleware.limited_rows",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "apps.sign_in.middleware.held_to_its_session",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
@@ -110,7 +116,7 @@ USE_I18N = True
 FORMAT_MODULE_PATH = "chatvault.formats"
 USE_TZ = True
 
-LOGIN_URL = "admin:login"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 STATIC_URL = "/static/"
@@ -118,6 +124,8 @@ STATIC_ROOT = CHATVAULT.core.static_root
 STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
 WHITENOISE_USE_FINDERS = True
 
+globals().update(as_django(CHATVAULT.sign_in))
+globals().update(CHATVAULT.mail.as_django())
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

@@ -155,6 +155,11 @@ UNFOLD: dict[str, Any] = {
             "950": "oklch(28.0% .070 252)",
         }
     },
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Your account", "link": _to("sign_in_account")},
+        ]
+    },
     "DASHBOARD_CALLBACK": "apps.usage.dashboard.with_overview",
     "SIDEBAR": {
         "show_search": True,

@@ -9,10 +9,12 @@ from chatvault.settings.database import DatabaseSettings
 from chatvault.settings.gateway import GatewaySettings
 from chatvault.settings.journal import JournalSettings
 from chatvault.settings.logs import LogSettings
+from chatvault.settings.mail import MailSettings
 from chatvault.settings.metrics import MetricsSettings
 from chatvault.settings.redis import RedisSettings
 from chatvault.settings.retention import RetentionSettings
 from chatvault.settings.serving import ServingSettings
+from chatvault.settings.sign_in import SignInSettings
 from chatvault.settings.telemetry import TelemetrySettings
 from chatvault.settings.throttle import ThrottleSettings
 from chatvault.settings.tokens import TokenSettings
@@ -35,6 +37,8 @@ class Sections:
     redis: RedisSettings = field(default_factory=RedisSettings)
     celery: CelerySettings = field(default_factory=CelerySettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    sign_in: SignInSettings = field(default_factory=SignInSettings)
+    mail: MailSettings = field(default_factory=MailSettings)
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)

@@ -14,13 +14,13 @@ from unittest.mock import patch
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from apps.accounts.models import User
 from apps.billing import ledger_guard
+from apps.sign_in.sessions import SessionStore
 from chatvault.settings.upstream import UpstreamSettings
 from tests.factories import make_user
 from tests.fakes.upstream import FakeUpstream
