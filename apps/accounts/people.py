@@ -7,6 +7,7 @@ capabilities count; None is ChatVault itself, which does what an owner told it t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from django.db import transaction
@@ -21,6 +22,26 @@ from chatvault.lib.writer import hold_writer
 
 TOPIC: Final = "accounts.holder"
 _ROLES: Final = frozenset(role.value for role in Role)
+_locked_out: Final[list[Callable[[User], None]]] = []
+
+
+def when_locked_out(do: Callable[[User], None]) -> None:
+    """What an app above does, in the same transaction, when somebody is disabled or somebody else
+    has set their password."""
+    _locked_out.append(do)
+
+
+@transaction.atomic
+def password_was_set(*, user: User) -> None:
+    """By somebody else: whoever knew the old one is out."""
+    trail.record("password.set", target=user)
+    _lock_out(user)
+    changed(user)
+
+
+def _lock_out(user: User) -> None:
+    for do in _locked_out:
+        do(user)
 
 
 def may_give(who: Principal, role: str, team: Team | None) -> bool:
@@ -90,6 +111,7 @@ def disable_user(*, user: User, by: Principal | None) -> bool:
     if not User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
         return False
     user.is_active = False
+    _lock_out(user)
     _told("user.disabled", user, None, {"is_active": True}, {"is_active": False})
     return True
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
+from django.contrib.auth import authenticate as django_authenticate
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
@@ -45,15 +46,11 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
-        return attempt.by_password(
-            request,
-            login=str(credentials.get("username") or ""),
-            password=str(credentials.get("password") or ""),
-        )
+        found = django_authenticate(request, **credentials)
+        return found if isinstance(found, User) else None
 
     def reauthenticate(self, user: User, password: str) -> bool:
-        request = context.request
-        found = attempt.by_password(request, login=user.get_username(), password=password)
+        found = self.authenticate(context.request, username=user.get_username(), password=password)
         return found is not None and found.pk == user.pk
 
     @transaction.atomic

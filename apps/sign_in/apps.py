@@ -5,3 +5,15 @@ class SignInConfig(AppConfig):
     name = "apps.sign_in"
     label = "sign_in"
     verbose_name = "Sign-in"
+
+    def ready(self) -> None:
+        from apps.accounts import people, permissions
+        from apps.accounts import second_factor as asked_for_tokens
+        from apps.accounts.roles import Capability
+        from apps.sign_in import second_factor, services
+
+        rows = permissions.Rows(view=Capability.SIGN_IN_READ, change=Capability.SIGN_IN_WRITE)
+        for name in ("personsession", "failedsignins"):
+            permissions.register(f"sign_in.{name}", rows)
+        people.when_locked_out(services.lock_out)
+        asked_for_tokens.register(second_factor.is_right)

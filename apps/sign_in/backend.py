@@ -1,4 +1,4 @@
-"""Passwords of local accounts, by user name or e-mail address."""
+"""Passwords of local accounts, by user name or e-mail address, for whichever page asks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 
 from apps.accounts.models import User
+from apps.sign_in import attempt, backoff
 
 
 class PasswordBackend(ModelBackend):
-    """One hash is computed whoever is asked for, so that the time tells nothing."""
+    """Every attempt is counted. One hash is computed whoever is asked for and whether or not the
+    attempt has to wait, so that the time tells nothing."""
 
     def authenticate(
         self,
@@ -23,11 +25,18 @@ class PasswordBackend(ModelBackend):
         if username is None or password is None:
             return None
         user = find_account(username)
-        if user is None:
+        address = attempt.address_of(request)
+        of = backoff.subjects(user.get_username() if user else username, address)
+        may_try = backoff.begin(of)
+        if user is None or not may_try:
             User().set_password(password)
+            if may_try:
+                attempt.record_failure(None, username, "password")
             return None
         if user.check_password(password) and self.user_can_authenticate(user):
+            backoff.succeeded(of)
             return user
+        attempt.record_failure(user, username, "password")
         return None
 
 

@@ -70,7 +70,9 @@ class CodeForm(AuthenticateForm):
     def clean_code(self) -> str:
         code: str = self.cleaned_data["code"]
         found = attempt.by_second_factor(
-            context.request, user=self.user, prove=lambda: codes.use(self.user, code)
+            user=self.user,
+            address=attempt.address_of(context.request),
+            prove=lambda: codes.use(self.user, code),
         )
         if found is None:
             raise forms.ValidationError(UNIFORM_CODE)
@@ -98,7 +100,9 @@ class _CountedKey:
             except forms.ValidationError:
                 return None
 
-        found = attempt.by_second_factor(context.request, user=self.user, prove=prove)
+        found = attempt.by_second_factor(
+            user=self.user, address=attempt.address_of(context.request), prove=prove
+        )
         if found is None:
             raise forms.ValidationError("The security key did not prove that it is yours.")
         return found

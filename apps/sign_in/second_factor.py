@@ -11,6 +11,7 @@ from django.db import transaction
 from apps.accounts import principals
 from apps.accounts.models import User
 from apps.audit import trail
+from apps.sign_in import attempt, codes
 
 _FACTORS: Final = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
@@ -44,3 +45,14 @@ def remove_all(*, user: User) -> int:
     count, _ = Authenticator.objects.filter(user=user).delete()
     trail.record("second_factor.reset", target=user, before={"removed": count})
     return count
+
+
+def is_right(user: User, code: str) -> bool:
+    """For whoever asks for a token by password: the code is used up. Without a second factor
+    there is nothing to ask, unless the person must have one."""
+    if not has_one(user):
+        return not must_enrol(user)
+    found = attempt.by_second_factor(
+        user=user, address=attempt.address_of(None), prove=lambda: codes.use(user, code)
+    )
+    return found is not None

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from apps.accounts.models import User
-from apps.audit import trail
+from apps.audit import acting, trail
 from apps.sign_in.models import PersonSession
 from apps.sign_in.sessions import digest_of
 
@@ -43,3 +43,9 @@ def password_was_changed(*, user: User, but: str | None = None) -> None:
     """Whoever knew the old password is out."""
     trail.record("password.changed", target=user)
     sign_out_everywhere(user=user, but=but)
+
+
+def lock_out(user: User) -> None:
+    """The person is disabled, or got a password from somebody else: all sessions end."""
+    if acting.current().user_id != user.pk:
+        sign_out_everywhere(user=user)

@@ -15,10 +15,12 @@ from typing import Any, Final
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.db.models import Q
 
 from apps.providers.errors import SecretUnavailable
 from apps.providers.secrets import SecretContext
 from apps.providers.services import vault
+from apps.sign_in import backoff
 from apps.sign_in.devices import device_of
 from chatvault.lib import clock
 
@@ -98,6 +100,17 @@ class SessionStore(DatabaseStore):
         key = session_key or self.session_key
         if key is not None:
             await self.model.objects.filter(session_key=digest_of(key)).adelete()
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        """Also what no longer loads for its age, and failures that no longer count."""
+        now, limits = clock.now(), settings.CHATVAULT.sign_in
+        cls.get_model_class().objects.filter(
+            Q(expire_date__lt=now)
+            | Q(started_at__lt=now - timedelta(hours=limits.session_life_h))
+            | Q(seen_at__lt=now - timedelta(minutes=limits.session_idle_min))
+        ).delete()
+        backoff.forget_old()
 
     def touch(self, address: str | None) -> None:
         """Note that it is in use, at most once a minute."""

@@ -111,6 +111,11 @@ NAVIGATION: list[dict[str, Any]] = [
         _page("Catalogue", "difference", "billing.cataloguechange"),
     ),
     _group(
+        "Sign-in",
+        _page("Sessions", "devices", "sign_in.personsession"),
+        _page("Lockouts", "lock_clock", "sign_in.failedsignins"),
+    ),
+    _group(
         "Administration",
         _page("People", "person", "accounts.user"),
         _page("JWT sessions", "token", "accounts.tokensession"),

@@ -38,13 +38,20 @@ class PersonForm(UserChangeForm):
         return cleaned
 
 
+class PasswordForm(AdminPasswordChangeForm):
+    def save(self, commit: bool = True) -> User:
+        user: User = super().save(commit)
+        people.password_was_set(user=user)
+        return user
+
+
 @admin.register(User)
 class UserAdmin(SavesRoles, PageMixin, DjangoUserAdmin, ModelAdmin):
     """People. Who is in a team sees its members; owners manage everybody."""
 
     form = PersonForm
     add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
+    change_password_form = PasswordForm
     list_display = ("username", "full_name", "email", "in_teams", "kind", "last_login")
     list_filter = ("is_active", "is_superuser", ("teams", RelatedDropdownFilter))
     list_filter_submit = True
