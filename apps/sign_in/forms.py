@@ -35,6 +35,8 @@ def dress(form: forms.Form) -> None:
 class SignInForm(LoginForm):
     """`username` is what the field was always called here."""
 
+    fields: dict[str, Any]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         login = self.fields.pop("login")

@@ -46,6 +46,9 @@ class SessionStore(DatabaseStore):
 
         return PersonSession
 
+    def _rows(self) -> Any:
+        return self.get_model_class().objects
+
     def _get_session_from_db(self) -> Any:
         row = self._living().first() if self.session_key else None
         return self._found(row)
@@ -56,12 +59,16 @@ class SessionStore(DatabaseStore):
 
     def _living(self) -> Any:
         now, limits = clock.now(), settings.CHATVAULT.sign_in
-        return self.model.objects.filter(
-            session_key=digest_of(self.session_key or ""),
-            expire_date__gt=now,
-            started_at__gt=now - timedelta(hours=limits.session_life_h),
-            seen_at__gt=now - timedelta(minutes=limits.session_idle_min),
-        ).order_by()
+        return (
+            self._rows()
+            .filter(
+                session_key=digest_of(self.session_key or ""),
+                expire_date__gt=now,
+                started_at__gt=now - timedelta(hours=limits.session_life_h),
+                seen_at__gt=now - timedelta(minutes=limits.session_idle_min),
+            )
+            .order_by()
+        )
 
     def _found(self, row: Any) -> Any:
         if row is None:
@@ -85,21 +92,21 @@ class SessionStore(DatabaseStore):
         return await super().aexists(digest_of(session_key))
 
     def create_model_instance(self, data: dict[str, Any]) -> Any:
-        return self._row(self._get_or_create_session_key(), data, self.get_expiry_date())
+        return self._row(_any(self)._get_or_create_session_key(), data, self.get_expiry_date())
 
     async def acreate_model_instance(self, data: dict[str, Any]) -> Any:
-        key = await self._aget_or_create_session_key()
+        key = await _any(self)._aget_or_create_session_key()
         return self._row(key, data, await self.aget_expiry_date())
 
     def delete(self, session_key: str | None = None) -> None:
         key = session_key or self.session_key
         if key is not None:
-            self.model.objects.filter(session_key=digest_of(key)).delete()
+            self._rows().filter(session_key=digest_of(key)).delete()
 
     async def adelete(self, session_key: str | None = None) -> None:
         key = session_key or self.session_key
         if key is not None:
-            await self.model.objects.filter(session_key=digest_of(key)).adelete()
+            await self._rows().filter(session_key=digest_of(key)).adelete()
 
     @classmethod
     def clear_expired(cls) -> None:
@@ -118,7 +125,7 @@ class SessionStore(DatabaseStore):
         if self.seen_at is None or now - self.seen_at < SEEN_EVERY or not self.session_key:
             return
         self.seen_at = now
-        mine = self.model.objects.filter(session_key=digest_of(self.session_key))
+        mine = self._rows().filter(session_key=digest_of(self.session_key))
         mine.update(seen_at=now, address=address)
 
     def _row(self, key: str, data: dict[str, Any], expires: datetime) -> Any:
@@ -127,7 +134,7 @@ class SessionStore(DatabaseStore):
         if STARTED not in data:
             data[STARTED] = now.timestamp()
         digest = digest_of(key)
-        return self.model(
+        return self.get_model_class()(
             session_key=digest,
             session_data=vault().seal(json.dumps(data, default=str), _context(digest)),
             expire_date=expires,
@@ -147,6 +154,11 @@ class SessionStore(DatabaseStore):
             self._session_key = None
             return {}
         return found
+
+
+def _any(store: Any) -> Any:
+    """What Django's stubs know nothing of."""
+    return store
 
 
 def _context(digest: str) -> SecretContext:

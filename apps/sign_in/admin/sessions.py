@@ -38,7 +38,8 @@ class PersonSessionAdmin(ReadOnlyPage):
 
     @display(description="second factors")
     def second_factors(self, session: PersonSession) -> str:
-        kinds = {each.get_type_display() for each in session.user.authenticator_set.all()}  # type: ignore[union-attr]
+        user: Any = session.user
+        kinds = {each.get_type_display() for each in user.authenticator_set.all()}
         return ", ".join(sorted(str(kind) for kind in kinds)) or "none"
 
     def has_end_permission(self, request: HttpRequest) -> bool:

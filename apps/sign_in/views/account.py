@@ -66,6 +66,11 @@ def end_other_sessions(request: HttpRequest) -> HttpResponse:
     return redirect("sign_in_account")
 
 
+def _record(request: HttpRequest, action: str, **what: Any) -> None:
+    user: Any = request.user
+    trail.record(action, target=user, **what)
+
+
 class AddTotp(Throttled, Look, ActivateTOTPView):
     throttle_group = "second_factor"
     template_name = "sign_in/add_totp.html"
@@ -81,7 +86,7 @@ class AddTotp(Throttled, Look, ActivateTOTPView):
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
-        trail.record("second_factor.added", target=self.request.user, after={"kind": "totp"})
+        _record(self.request, "second_factor.added", after={"kind": "totp"})
         return response
 
 
@@ -92,7 +97,7 @@ class RemoveTotp(Look, DeactivateTOTPView):
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
-        trail.record("second_factor.removed", target=self.request.user, before={"kind": "totp"})
+        _record(self.request, "second_factor.removed", before={"kind": "totp"})
         return response
 
 
@@ -110,7 +115,7 @@ class AddSecurityKey(Look, AddWebAuthnView):
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
-        trail.record("second_factor.added", target=self.request.user, after={"kind": "webauthn"})
+        _record(self.request, "second_factor.added", after={"kind": "webauthn"})
         return response
 
 
@@ -121,7 +126,7 @@ class RemoveSecurityKey(Look, RemoveWebAuthnView):
 
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
-        trail.record("second_factor.removed", target=self.request.user, before={"kind": "webauthn"})
+        _record(self.request, "second_factor.removed", before={"kind": "webauthn"})
         return super().form_valid(form)
 
 
@@ -136,7 +141,7 @@ class NewRecoveryCodes(Look, GenerateRecoveryCodesView):
 
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
-        trail.record("second_factor.recovery_codes", target=self.request.user)
+        _record(self.request, "second_factor.recovery_codes")
         return super().form_valid(form)
 
 
