@@ -69,6 +69,8 @@ GOALS = (
     Goal("Concurrent 20 ms-paced streams without a stall", 800, True, "", _own("streams")),
     Goal("Resident memory of the gateway process", 150, False, " MB", _own("worker_rss_mb")),
     Goal("Ready after a start with existing state", 4, False, " s", _own("ready_s")),
+    Goal("Requests/s with a JWT against a key, turn about", 0.9, True, "×",
+         _own("jwt_to_key_rps")),
     Goal("Production: requests/s at 32 connections against TensorZero", 1.0, True, "×",
          _against("tensorzero", "rps_32", PRODUCTION)),
     Goal("Production: requests/s at 32 connections against the LiteLLM proxy", 70, True, "×",

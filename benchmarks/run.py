@@ -10,16 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from benchmarks import document, native, parts, processes, production, report
+from benchmarks import credentials, document, native, parts, processes, production, report
 from benchmarks.figures import median
-from benchmarks.gateways import GATEWAYS, ChatVaultProduction, Gateway
+from benchmarks.gateways import GATEWAYS, ChatVault, ChatVaultProduction, Gateway
 from benchmarks.gateways.contract import ENV, HOME, Running
 from benchmarks.gateways.production import FourGateways
 from benchmarks.goals import Medians
 from benchmarks.parts import FULL, QUICK, Scale, Target
 from benchmarks.production import Place
 
-PARTS = ("throughput", "stream", "paced", "start", "outage", "processes")
+PARTS = ("throughput", "stream", "paced", "start", "credentials", "outage", "processes")
 ANYBODYS = frozenset(PARTS[:4])
 DIRECT_LEVELS = (500, 1000, 1500, 2000, 2500, 3000)
 ENOUGH_FASTER = 3.0
@@ -91,6 +91,8 @@ class Run:
         with Session(self, gateway) as session:
             if set(self.plan.parts) != {"start"}:
                 self._measure_parts(session)
+            if "credentials" in self.plan.parts and type(gateway) is ChatVault:
+                self._measure_credentials(gateway, session)
         if isinstance(gateway, ChatVaultProduction):
             self._measure_production(gateway)
 
@@ -108,6 +110,12 @@ class Run:
             figures = production.many_processes(gateway, self.four_gateways, place,
                                                 self.plan.scale, known[-1])  # fmt: skip
             self.keep(name, figures)
+
+    def _measure_credentials(self, gateway: ChatVault, session: "Session") -> None:
+        target = session.ready()
+        token = credentials.obtain(target.port, gateway.home)
+        self.keep(gateway.name, credentials.compare(target, self.plan.scale, token))
+        self.notes += target.notes
 
     def _measure_parts(self, session: "Session") -> None:
         chosen, scale, name = self.plan.parts, self.plan.scale, session.gateway.name
