@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from apps.accounts.models import ApiKey, Client, Team
+from apps.accounts.models import ApiKey, Client, Team, User
 from apps.providers.models import Deployment
 from apps.usage.open_requests import Closed
 from chatvault.lib import clock
@@ -21,14 +21,15 @@ class Names:
         self._forget()
 
     def load(self, batch: Iterable[Closed]) -> None:
-        """Look up what a batch needs and is not known yet; four queries at most."""
+        """Look up what a batch needs and is not known yet; five queries at most."""
         if clock.monotonic() >= self._forget_at:
             self._forget()
         intents = [closed.request.intent for closed in batch]
         deployments = {closed.settle.deployment_id for closed in batch}
         self._load_names(Team, self._teams, {intent.team_id for intent in intents})
         self._load_names(Client, self._clients, {intent.client_id for intent in intents})
-        self._load_names(ApiKey, self._keys, {intent.key_id for intent in intents})
+        self._load_names(ApiKey, self._keys, {intent.key_id for intent in intents} - {0})
+        self._load_users({intent.user_id for intent in intents} - {0})
         self._load_deployments(deployments - self._deployments.keys() - {0})
 
     def load_also(self, *, clients: set[int], deployments: set[int]) -> None:
@@ -45,6 +46,9 @@ class Names:
     def key(self, pk: int) -> str:
         return self._keys.get(pk, "")
 
+    def user(self, pk: int) -> str:
+        return self._users.get(pk, "")
+
     def deployment(self, pk: int) -> tuple[str, str]:
         """The names of a deployment and of its provider."""
         return self._deployments.get(pk, ("", ""))
@@ -54,6 +58,7 @@ class Names:
         self._teams: dict[int, str] = {}
         self._clients: dict[int, str] = {}
         self._keys: dict[int, str] = {}
+        self._users: dict[int, str] = {}
         self._deployments: dict[int, tuple[str, str]] = {}
 
     def _load_names(
@@ -64,6 +69,13 @@ class Names:
             known.update(dict.fromkeys(missing, ""))
             found = model._default_manager.filter(pk__in=missing)
             known.update(found.values_list("pk", "name"))
+
+    def _load_users(self, wanted: set[int]) -> None:
+        missing = wanted - self._users.keys()
+        if missing:
+            self._users.update(dict.fromkeys(missing, ""))
+            found = User.objects.filter(pk__in=missing)
+            self._users.update(found.values_list("pk", "username"))
 
     def _load_deployments(self, missing: set[int]) -> None:
         if missing:

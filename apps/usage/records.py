@@ -56,6 +56,8 @@ class Intent(msgspec.Struct, array_like=True, tag=1, frozen=True):
     deployment_id: Whole = 0  # not 0: the first attempt starts with this record
     price_id: Whole = 0  # of that attempt; 0: unpriced
     trace: TraceId = b""  # of the request's span, where it is sampled
+    user_id: Whole = 0  # the person whose token it was; 0: nobody's
+    application_id: Whole = 0  # the OAuth application that held the token; 0: none
 
 
 class AttemptStart(msgspec.Struct, array_like=True, tag=2, frozen=True):

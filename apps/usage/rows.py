@@ -58,6 +58,9 @@ class RequestRow(msgspec.Struct, frozen=True):
     latency_ms: int | None
     first_token_ms: int | None
     attempts: int
+    user_id: int | None = None
+    user_name: str = ""
+    application_id: int | None = None
 
 
 class AttemptRow(msgspec.Struct, frozen=True):
@@ -165,6 +168,9 @@ def request_row(closed: Closed, names: Names) -> RequestRow:
         latency_ms=None if is_interrupted else settle.latency_ms,
         first_token_ms=settle.first_token_ms if settle.first_token_ms >= 0 else None,
         attempts=settle.attempts,
+        user_id=intent.user_id or None,
+        user_name=names.user(intent.user_id),
+        application_id=intent.application_id or None,
     )
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import uvicorn
 
-from apps.accounts.credentials import Asker, KeyRecord, Question, digest, issue_secret
+from apps.accounts.credentials import OAUTH_PREFIX, Asker, KeyRecord, Question, digest, issue_secret
 from apps.accounts.key_cache import KeyCache
 from apps.billing.limits import BudgetLimit, LocalLimits, QuotaLimit, ScopeLimits
 from apps.billing.pricing import Price, Terms
@@ -203,6 +204,14 @@ class Gateway:
             number, number, f"key{number}", key_is_active, expires_at_s, key_aliases
         )
         self._adopt()
+        return secret
+
+    def add_token(self, key: str, prefix: str = OAUTH_PREFIX, **changes: Any) -> str:
+        """A token of the client of `key`, as an OAuth application or another key would show it."""
+        known = self._keys[digest(key.encode(), PEPPER)]
+        secret = issue_secret(prefix)
+        record = msgspec.structs.replace(known, **changes)
+        self._keys[digest(secret.encode(), PEPPER)] = record
         return secret
 
     def remove_deployments(self, alias: str) -> None:

@@ -60,6 +60,8 @@ def _intent_of(meter: Meter, deployment_id: int, price_id: int) -> Intent:
         deployment_id,
         price_id,
         request.trace.pack() if request.trace is not None else b"",
+        identity.key.user_id,
+        identity.key.application_id,
     )
 
 

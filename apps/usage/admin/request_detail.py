@@ -57,13 +57,30 @@ def context_of(row: RequestLog, viewer: Any) -> dict[str, Any]:
     }
 
 
+def credential_of(row: RequestLog) -> str:
+    """With what it was called: a key by its name, a token by whose it is."""
+    if row.key_id:
+        return row.key_name or f"key {row.key_id}"
+    if row.application_id:
+        return f"OAuth application {row.application_id}" + (
+            f" for {row.user_name}" if row.user_name else ""
+        )
+    return f"JWT of {row.user_name}" if row.user_name else "JWT of an outside issuer"
+
+
+def _credential(row: RequestLog) -> Fact:
+    if row.key_id:
+        return Fact("Key", credential_of(row), _link("accounts_apikey", row.key_id))
+    return Fact("Token", credential_of(row), _link("accounts_user", row.user_id))
+
+
 def _facts(row: RequestLog) -> list[Fact]:
     return [
         Fact("Team", row.team_name or str(row.team_id), _link("accounts_team", row.team_id)),
         Fact(
             "Client", row.client_name or str(row.client_id), _link("accounts_client", row.client_id)
         ),
-        Fact("Key", row.key_name or str(row.key_id), _link("accounts_apikey", row.key_id)),
+        _credential(row),
         Fact("Alias", row.alias),
         Fact(
             "Deployment",

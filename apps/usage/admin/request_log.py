@@ -128,7 +128,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
 
     @display(description="client, key", header=True)
     def who(self, row: RequestLog) -> tuple[str, str]:
-        return row.client_name or f"client {row.client_id}", row.key_name or f"key {row.key_id}"
+        return row.client_name or f"client {row.client_id}", request_detail.credential_of(row)
 
     @display(description="model, deployment", header=True)
     def route(self, row: RequestLog) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 
 def _tokens() -> models.PositiveBigIntegerField:
@@ -60,6 +60,15 @@ class RequestLog(models.Model):
     latency_ms = models.PositiveIntegerField(null=True)
     first_token_ms = models.PositiveIntegerField("first token (ms)", null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    user_id = models.BigIntegerField(
+        "user id", null=True, help_text="The person whose token it was; of a key: nobody's."
+    )
+    user_name = models.CharField(
+        "user", max_length=150, blank=True, default="", db_default=Value("")
+    )
+    application_id = models.BigIntegerField(
+        "application id", null=True, help_text="The OAuth application that held the token."
+    )
 
     class Meta:
         verbose_name = "request"
