@@ -53,7 +53,10 @@ def _is_within(address: Address, networks: Sequence[Network]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Address | None:
-    """A mapped IPv4 address counts as the IPv4 address that it is."""
+    """A mapped IPv4 address counts as the IPv4 address that it is; some proxies add the port."""
+    host, colon, port = text.rpartition(":")
+    if colon and port.isdigit() and (host.count(":") == 0 or host.endswith("]")):
+        text = host
     try:
         address = ipaddress.ip_address(text.strip("[]"))
     except ValueError:
