@@ -60,6 +60,16 @@ TIMETABLE: Final[dict[str, Job]] = {
         Daily(4, 10),
         "Notes where the public catalogue differs from price books; changes no price.",
     ),
+    "verify-new-audit": Job(
+        "apps.configuration.tasks.verify_new_audit",
+        Every(_HOUR_S),
+        "Proves that the audit events since the last time are as they were written.",
+    ),
+    "verify-audit": Job(
+        "apps.configuration.tasks.verify_audit",
+        Daily(3, 40),
+        "Proves that the whole audit trail is as it was written; fails when it is not.",
+    ),
     "verify-ledger": Job(
         "apps.usage.tasks.verify_ledger",
         Daily(3, 10),

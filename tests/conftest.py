@@ -16,6 +16,7 @@ from tests.servers.postgres import own_postgres, postgres_server, postgres_url
 from tests.servers.valkey import redis_server, redis_url, valkey_server, valkey_url
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
     from pytest_django import DjangoDbBlocker
 
     from apps.gateway.plane import PlaneOptions
@@ -97,6 +98,18 @@ def _nothing_counted() -> None:
     cached = sys.modules.get("django.core.cache")
     if cached is not None and "apps.accounts.throttle" in sys.modules:
         cached.cache.clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _every_write_of_the_api_is_recorded() -> Iterator[None]:
+    """By a service that says what changed; the net of production would only say where."""
+    from unittest.mock import patch
+
+    def fail(request: HttpRequest) -> None:
+        pytest.fail(f"{request.method} {request.path} changed something without an audit event")
+
+    with patch("apps.audit.api_guard.record_unnamed", fail):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,10 @@ from typing import Final
 from celery import shared_task
 from django.conf import settings
 
+from apps.audit import checkpoints
+from apps.audit.models import AuditCheckpoint
 from apps.configuration import announce, job_queue, jobs
+from apps.configuration.job_errors import JobProblem
 from apps.configuration.models import JobRun
 from chatvault.lib import clock
 
@@ -28,6 +31,24 @@ def forget_the_old(job: jobs.Job) -> None:
         job.progress(number, 3)
         forget()
     job.progress(3, 3)
+
+
+@jobs.task("verify-audit", unit="events")
+def verify_audit(job: jobs.Job) -> None:
+    """Fails when the audit trail is not what was written."""
+    _judge(checkpoints.check_all(job.progress))
+
+
+@jobs.task("verify-new-audit", unit="events")
+def verify_new_audit(job: jobs.Job) -> None:
+    """The same for what came since the last time, so that an hour is not waited for a day."""
+    _judge(checkpoints.check_recent(job.progress))
+
+
+def _judge(checked: AuditCheckpoint) -> None:
+    if checked.findings:
+        found = " ".join(checked.examples[:3])
+        raise JobProblem(f"{checked.findings} found. {found} See `manage.py verify_audit`.")
 
 
 def _old_runs() -> None:

@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "apps.accounts.middleware.acting_person",
     "apps.accounts.middleware.limited_rows",
+    "apps.audit.api_guard.recorded_api",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "apps.sign_in.middleware.held_to_its_session",

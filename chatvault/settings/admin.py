@@ -121,6 +121,7 @@ NAVIGATION: list[dict[str, Any]] = [
         _page("JWT sessions", "token", "accounts.tokensession"),
         _page("Trusted issuers", "verified_user", "accounts.trustedissuer"),
         _page("Signing keys", "signature", "accounts.signingkey"),
+        _page("Audit trail", "policy", "audit.auditevent"),
         _page("Revisions", "history", "configuration.revision"),
         _page("Timetable", "schedule", "configuration.scheduledjob"),
         _page("Job runs", "checklist", "configuration.jobrun"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from apps.accounts.api import use
 from apps.accounts.middleware import limit_rows
 from apps.accounts.principals import Principal
 from apps.accounts.roles import Capability
@@ -25,7 +26,12 @@ class HasCapability(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
         needed = capability_of(request.method or "", view)
         who = request.user
-        if needed is None or not isinstance(who, Principal) or not who.may_somewhere(needed):
+        if needed is None or not isinstance(who, Principal):
+            return False
+        use.begin(request, who)
+        is_allowed = who.may_somewhere(needed)
+        use.note(request, who, needed, is_allowed=is_allowed)
+        if not is_allowed:
             return False
         limit_rows(request._request, who)
         return True

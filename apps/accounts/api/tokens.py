@@ -104,6 +104,7 @@ class ObtainTokenView(APIView):
 
 
 class RefreshTokenView(APIView):
+    changes_nothing = True  # a session goes on: no event
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = (EndpointThrottle,)
@@ -152,6 +153,8 @@ class VerifyTokenView(APIView):
 class RevokeTokenView(APIView):
     """Ends the session of a token. Whoever has the token may; the answer tells nothing."""
 
+    changes_nothing = True
+    changes_nothing = True  # what the service ends, it records
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = (EndpointThrottle,)

@@ -2,9 +2,13 @@
 
 from django.urls import path
 
-from apps.accounts.api import tokens
+from apps.accounts.api import audit_events, tokens
 
 urlpatterns = [
+    path("audit-events", audit_events.EventsView.as_view(), name="audit-events"),
+    path("audit-events/export", audit_events.ExportView.as_view(), name="audit-export"),
+    path("audit-events/checkpoints", audit_events.CheckpointsView.as_view(), name="audit-checks"),
+    path("audit-events/<int:pk>", audit_events.EventView.as_view(), name="audit-event"),
     path("auth/token", tokens.ObtainTokenView.as_view(), name="token-obtain"),
     path("auth/token/refresh", tokens.RefreshTokenView.as_view(), name="token-refresh"),
     path("auth/token/verify", tokens.VerifyTokenView.as_view(), name="token-verify"),
