@@ -8,17 +8,19 @@ services record, or else by their name and the rows that were chosen.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.forms import ModelChoiceField, ModelMultipleChoiceField
+from django.forms import DecimalField, ModelChoiceField, ModelMultipleChoiceField
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from apps.audit import trail
 from apps.audit.models import AuditEvent
 from chatvault.lib import correlation
+from chatvault.lib.money import usd_from_nano
 
 MOST_CHOSEN: Final = 50
 _NEVER_TOLD: Final = frozenset({"digest", "password"})
@@ -150,7 +152,10 @@ def _of_form(form: Any, *, is_new: bool) -> Changes:
 
 
 def _shown(field: Any, value: Any) -> Any:
-    """A choice of rows as rows, not as their numbers; what was typed in as it is."""
+    """A choice of rows as rows, not as their numbers; amounts in USD as they were typed in."""
+    if isinstance(field, DecimalField) and isinstance(value, int | Decimal):
+        amount = usd_from_nano(value) if isinstance(value, int) else value
+        return f"{amount.normalize():f}"
     if isinstance(value, QuerySet):
         return [str(row) for row in value]
     if isinstance(field, ModelMultipleChoiceField) and value:

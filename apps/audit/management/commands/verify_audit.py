@@ -1,11 +1,14 @@
 import sys
 from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Max
 
 from apps.audit import trail
+from apps.audit.archive import check_files
 from apps.audit.models import AuditEvent
 from apps.audit.verify import ACCEPTED, Report, verify
 
@@ -26,6 +29,14 @@ class Command(BaseCommand):
             "log, an export.",
         )
         parser.add_argument(
+            "--archive",
+            nargs="+",
+            type=Path,
+            default=(),
+            metavar="FILE",
+            help="Files of archive_audit or of an export, in their order, instead of the database.",
+        )
+        parser.add_argument(
             "--accept",
             default="",
             metavar="REASON",
@@ -33,17 +44,24 @@ class Command(BaseCommand):
         )
 
     def handle(
-        self, *args: Any, from_id: int = 1, expect: str = "", accept: str = "", **options: Any
+        self,
+        *args: Any,
+        from_id: int = 1,
+        expect: str = "",
+        accept: str = "",
+        archive: Sequence[Path] = (),
+        **options: Any,
     ) -> None:
+        if archive:
+            self._tell_and_end(_of_files(archive))
+            return
         if accept:
             until = AuditEvent.objects.aggregate(top=Max("id"))["top"] or 0
             trail.record(ACCEPTED, after={"until": until, "reason": accept})
         report = verify(from_id=from_id, progress=self._progress)
         if expect:
             _compare(report, expect)
-        self._tell(report)
-        if report.findings:
-            sys.exit(1)
+        self._tell_and_end(report)
 
     def _progress(self, done: int, total: int) -> None:
         if total >= 100_000 and self.stderr.isatty():
@@ -51,7 +69,7 @@ class Command(BaseCommand):
             if done == total:
                 self.stderr.write("")
 
-    def _tell(self, report: Report) -> None:
+    def _tell_and_end(self, report: Report) -> None:
         verdict = f"{report.findings:,} FOUND" if report.findings else "all as it was written"
         self.stdout.write(f"{report.checked:,} events checked: {verdict}")
         if report.checked:
@@ -60,6 +78,17 @@ class Command(BaseCommand):
             self.stdout.write(f"{report.accepted:,} findings were accepted before")
         for example in report.examples:
             self.stdout.write(f"    {example}")
+        if report.findings:
+            sys.exit(1)
+
+
+def _of_files(paths: Sequence[Path]) -> Report:
+    try:
+        return check_files(paths)
+    except OSError as error:
+        raise CommandError(f"{error.filename} cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError):
+        raise CommandError("A line of the file is no event.") from None
 
 
 def _compare(report: Report, expect: str) -> None:
