@@ -103,6 +103,14 @@ capacity: install-dev ## Thousands of requests and streams at once on two cores 
 docs: install-dev ## Write the pages that are generated from the code
 	@$(PYTHON_BIN) scripts/write_reference.py && $(PYTHON_BIN) scripts/write_monitoring.py
 
+.PHONY: matrix
+matrix: install-dev ## Ask every route as everybody, and compare with tests/matrix/expected.csv
+	@MATRIX=whole $(PYTHON_BIN) -m pytest -q -n 0 tests/matrix
+
+.PHONY: matrix-table
+matrix-table: install-dev ## Write tests/matrix/expected.csv anew; read its diff before committing
+	@MATRIX=write $(PYTHON_BIN) -m pytest -q -n 0 tests/matrix/test_matrix.py && git diff --stat tests/matrix
+
 .PHONY: lock
 lock: install-dev ## Compile the requirement files again, with hashes
 	@for name in requirements requirements-dev; do \

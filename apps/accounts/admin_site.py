@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
+from django.contrib.admin import ModelAdmin
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.forms import AuthenticationForm
@@ -49,6 +51,23 @@ class Site(UnfoldAdminSite):
 
         user = request.user
         return bool(user.is_active and user.is_authenticated and may_enter(principal_of(user)))
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """A page of rows of which somebody may see and make none is closed before it looks for
+        one: the answer is the same whether there is such a row or not."""
+        page = getattr(view, "__self__", None)
+        if not isinstance(page, ModelAdmin):
+            return super().admin_view(view, cacheable)
+
+        @wraps(view)
+        def closed(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if not (
+                page.has_view_or_change_permission(request) or page.has_add_permission(request)
+            ):
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        return super().admin_view(closed, cacheable)
 
     def autocomplete_view(self, request: HttpRequest) -> Any:
         return LimitedAutocomplete.as_view(admin_site=self)(request)

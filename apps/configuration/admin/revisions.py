@@ -85,7 +85,8 @@ class VersionedAdmin(AuditedAdmin, ModelAdmin):
     def _comment(self, request: HttpRequest) -> str:
         """What was done, as far as anything was."""
         done = getattr(request, "_chatvault_done", [])
-        if not done and (name := request.POST.get("action")):
+        name = request.POST.get("action", "")
+        if not done and name in self.get_actions(request):  # of those that are allowed
             done = [f"{name.replace('_', ' ').capitalize()}: {self.opts.verbose_name_plural}"]
         more = f" and {len(done) - 3} more" if len(done) > 3 else ""
         return "; ".join(done[:3]) + more

@@ -1,0 +1,83 @@
+"""Every route × method × role × row, against the table in git.
+
+`make test` asks a sample that touches every route; `make matrix` asks all of it, and
+`make matrix-table` writes the table anew: read its diff before you commit it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from rest_framework.permissions import AllowAny
+
+from tests.matrix.callers import CALLERS
+from tests.matrix.routes import routes
+from tests.matrix.table import EXPECTED, MODE, World, lines, read, written
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog, settings):
+    caplog.set_level("CRITICAL")
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def test_every_route_has_its_lines_and_every_line_a_route():
+    if MODE == "write":
+        pytest.skip("the table is being written")
+    assert list(read()) == [line.key for line in lines()], "run make matrix-table, read the diff"
+    assert all(list(statuses) == list(CALLERS) for statuses in read().values())
+
+
+def test_answers_are_those_of_the_table():
+    world = World()
+    if MODE == "write":
+        table = {
+            line.key: {caller: world.ask(line, caller) for caller in CALLERS} for line in lines()
+        }
+        EXPECTED.write_text(written(table))
+        return
+    expected = read()
+    wrong = []
+    for at, line in enumerate(lines()):
+        callers = list(CALLERS)
+        for number, caller in enumerate(callers):
+            if MODE == "sample" and number != at % len(callers):
+                continue
+            status = world.ask(line, caller)
+            if status != expected[line.key][caller]:
+                wrong.append(f"{line.key} {caller}: {status}, not {expected[line.key][caller]}")
+    assert wrong == []
+
+
+def test_nobody_but_these_answers_without_asking_who():
+    """`AllowAny` is a decision: a new one is made here as well."""
+    found = set()
+    for route in routes():
+        kind = getattr(route.view, "cls", None) or getattr(route.view, "view_class", None)
+        permissions = getattr(kind, "permission_classes", None)
+        if permissions is not None and any(issubclass(each, AllowAny) for each in permissions):
+            found.add(route.pattern)
+    assert sorted(found) == sorted(OPEN)
+
+
+OPEN: Final = (
+    "api/docs/",
+    "api/redoc/",
+    "api/schema/",
+    "api/v1/auth/jwks.json",
+    "api/v1/auth/token",
+    "api/v1/auth/token/refresh",
+    "api/v1/auth/token/revoke",
+    "api/v1/auth/token/verify",
+    "livez",
+    "readyz",
+    "v1/<path:rest>",
+    "v1/chat/completions",
+    "v1/completions",
+    "v1/embeddings",
+    "v1/models",
+    "v1/models/<path:model>",
+)
