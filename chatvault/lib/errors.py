@@ -1,7 +1,7 @@
 """One tree of errors. Class attributes say everything; the doors only render it.
 
     ChatVaultError
-    ├── BadRequest ─ MalformedJson, InvalidField, UnsupportedField
+    ├── BadRequest ─ MalformedJson, InvalidField, UnsupportedField, Conflict
     ├── BodyTooLarge, RouteNotFound, MethodNotAllowed
     ├── Unauthenticated
     ├── Forbidden ─ ModelNotAllowed, KeyDisabled, NetworkNotAllowed, ScopeMissing
@@ -86,6 +86,14 @@ class InvalidField(BadRequest):
 class UnsupportedField(BadRequest):
     code = "unsupported_value"
     default_message = "The provider behind this model cannot honour a field of the request."
+
+
+class Conflict(BadRequest):
+    """What was asked for does not go together with what there is."""
+
+    status = 409
+    code = "conflict"
+    default_message = "Another row has this name already, or somebody changed it meanwhile."
 
 
 class BodyTooLarge(ChatVaultError):

@@ -31,6 +31,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
+    "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_celery_beat",
@@ -146,6 +147,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["apps.accounts.throttle.EndpointThrottle"],
     "DEFAULT_PAGINATION_CLASS": "apps.accounts.api.pages.Pages",
     "EXCEPTION_HANDLER": "apps.accounts.api.errors.envelope",
+    "DEFAULT_FILTER_BACKENDS": ["apps.accounts.api.filters.StrictFilters"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 SPECTACULAR_SETTINGS = {

@@ -1,10 +1,16 @@
 """What accounts adds to `/api/v1/`."""
 
 from django.urls import path
+from rest_framework.routers import SimpleRouter
 
-from apps.accounts.api import audit_events, tokens
+from apps.accounts.api import audit_events, clients, teams, tokens
+
+router = SimpleRouter(trailing_slash=False)
+router.register("teams", teams.TeamViewSet, basename="team")
+router.register("clients", clients.ClientViewSet, basename="client")
 
 urlpatterns = [
+    *router.urls,
     path("audit-events", audit_events.EventsView.as_view(), name="audit-events"),
     path("audit-events/export", audit_events.ExportView.as_view(), name="audit-export"),
     path("audit-events/checkpoints", audit_events.CheckpointsView.as_view(), name="audit-checks"),
