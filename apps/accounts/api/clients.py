@@ -12,7 +12,7 @@ from rest_framework.exceptions import PermissionDenied
 from apps.accounts import services, usable_models
 from apps.accounts.api.fields import StrictMixin
 from apps.accounts.api.filters import Search
-from apps.accounts.api.rows import REFUSALS, Changing, Rows, caller_of
+from apps.accounts.api.rows import CHANGING, REFUSALS, Changing, Rows, caller_of
 from apps.accounts.models import ApiKey, Client, Team
 from apps.accounts.roles import Capability
 
@@ -37,7 +37,7 @@ class TierField(serializers.SlugRelatedField[Any]):
     """A pricing tier by its name."""
 
     def get_queryset(self) -> Any:
-        return Client.tier.field.related_model._default_manager.all()  # type: ignore[attr-defined]
+        return Client.tier.field.related_model._default_manager.all()
 
 
 class ClientSerializer(StrictMixin, serializers.ModelSerializer[Client]):
@@ -107,6 +107,7 @@ class ClientViewSet(Changing, Rows):
     write = Capability.CLIENTS_WRITE
     rows = Client.objects.select_related("team", "tier").prefetch_related("aliases").order_by("-pk")
     serializer_class = ClientSerializer
+    http_method_names = CHANGING
     filterset_class = ClientFilters
 
     def after(self, row: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.db import IntegrityError, transaction
 from django.db.models import Model, QuerySet
@@ -25,6 +25,9 @@ from apps.audit import trail
 from apps.configuration import revisions
 from apps.configuration.models import Revision
 from chatvault.lib.errors import Conflict, InvalidField
+
+CHANGING: Final = ["get", "head", "options", "post", "patch", "delete"]
+"""There is no PUT: a field that is left out stays as it is."""
 
 REFUSALS: Any = {
     400: OpenApiResponse(description="A field is not right; `param` names it."),
@@ -99,8 +102,6 @@ class Rows(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]
 
 class Changing(mixins.CreateModelMixin, mixins.UpdateModelMixin, mixins.DestroyModelMixin):
     """Making, changing and deleting through the serializer."""
-
-    http_method_names = ("get", "head", "options", "post", "patch", "delete")
 
     def perform_create(self: Any, serializer: Any) -> None:
         self.require("add", self.unsaved(serializer))

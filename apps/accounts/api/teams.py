@@ -11,7 +11,7 @@ from rest_framework import serializers
 from apps.accounts import services
 from apps.accounts.api.fields import StrictMixin
 from apps.accounts.api.filters import Search
-from apps.accounts.api.rows import REFUSALS, Changing, Rows
+from apps.accounts.api.rows import CHANGING, REFUSALS, Changing, Rows
 from apps.accounts.models import ApiKey, Team
 from apps.accounts.roles import Capability
 
@@ -48,6 +48,7 @@ class TeamViewSet(Changing, Rows):
     write = Capability.TEAMS_WRITE
     rows = Team.objects.order_by("-pk")
     serializer_class = TeamSerializer
+    http_method_names = CHANGING
     filterset_class = TeamFilters
 
     def after(self, row: Any) -> None:
