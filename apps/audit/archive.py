@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from apps.audit import chain, export, guard, trail
 from apps.audit.models import AuditEvent
-from apps.audit.verify import ARCHIVED, Report, verify
+from apps.audit.verify import ARCHIVED, HASH_SHOWN, Report, verify
 from chatvault.lib import databases
 
 _AT_ONCE: Final = 5_000
@@ -41,13 +41,17 @@ def archive(path: Path, *, until: datetime) -> Report:
     with databases.as_owner(), transaction.atomic():
         trail.record(
             ARCHIVED,
-            after={"until": bound, "hash": kept.hash, "events": kept.checked, "file": path.name},
+            after={
+                "until": bound,
+                "hash": kept.hash[:HASH_SHOWN],
+                "events": kept.checked,
+                "file": path.name,
+            },
         )
         guard.remove(connection)
         for first in range(kept.first_id, bound + 1, _AT_ONCE):
-            AuditEvent.objects.filter(
-                id__gte=first, id__lt=min(first + _AT_ONCE, bound + 1)
-            ).delete()
+            end = min(first + _AT_ONCE, bound + 1)
+            AuditEvent.objects.filter(id__gte=first, id__lt=end).delete()
         guard.install(connection)
     return kept
 

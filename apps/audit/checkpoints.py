@@ -7,7 +7,7 @@ from typing import Final
 
 from apps.audit import seal
 from apps.audit.models import AuditCheckpoint
-from apps.audit.verify import Progress, Report, verify
+from apps.audit.verify import HASH_SHOWN, Progress, Report, verify
 from chatvault.lib import clock
 
 _logger: Final = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def _keep(scope: AuditCheckpoint.Scope, report: Report) -> AuditCheckpoint:
         level,
         "audit trail verified to event %s, hash %s: %s findings",
         report.last_id,
-        report.hash[:32],
+        report.hash[:HASH_SHOWN],
         report.findings,
     )
     return kept

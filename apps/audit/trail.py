@@ -96,7 +96,7 @@ def _warning(head: AuditHead, why: str) -> AuditEvent:
         topic="audit",
         action=NOT_VERIFIED,
         before={},
-        after=values.fields({"event": head.last_id, "why": why, "found": head.hash}),
+        after=values.fields({"event": head.last_id, "why": why, "found": head.hash[:32]}),
     )
     _sign(event, acting.SYSTEM)
     return event
