@@ -30,7 +30,7 @@ test: install-dev ## Run the whole suite: real servers and a real browser includ
 	@echo "chatvault: running the tests"
 	@exec $(PYTHON_BIN) -m pytest $(TEST_ARGS)
 
-DATABASE_TESTS := tests/postgres tests/accounts tests/billing tests/configuration \
+DATABASE_TESTS := tests/postgres tests/accounts tests/audit tests/billing tests/configuration \
 	tests/providers tests/usage tests/metrics/test_control_figures.py
 
 .PHONY: test-postgresql
