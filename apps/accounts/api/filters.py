@@ -19,8 +19,9 @@ class StrictFilters(DjangoFilterBackend):
 
     def filter_queryset(self, request: Request, queryset: Any, view: Any) -> Any:
         filterset = self.get_filterset_class(view, queryset)
-        known = set(filterset.base_filters) if filterset is not None else set()
-        unknown = sorted(set(request.query_params) - known - _OF_PAGES)
+        if filterset is None:  # the view narrows its list itself
+            return queryset
+        unknown = sorted(set(request.query_params) - set(filterset.base_filters) - _OF_PAGES)
         if unknown:
             raise ValidationError({unknown[0]: ["There is no such filter."]})
         return super().filter_queryset(request, queryset, view)
