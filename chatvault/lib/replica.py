@@ -20,7 +20,7 @@ from django.db.utils import DEFAULT_DB_ALIAS
 from django.http import HttpRequest
 from django.template.response import SimpleTemplateResponse
 
-from chatvault.lib import clock
+from chatvault.lib import clock, tenancy
 from chatvault.settings.database import OWNER, REPLICA
 
 REPORTED: Final = ("usage.requestlog", "usage.attempt", "usage.hourlyrollup", "billing.ledgerentry")
@@ -68,7 +68,8 @@ def tolerant(view: Callable[_P, _R]) -> Callable[_P, _R]:
         with reading():
             if _reading.get():
                 try:
-                    return _rendered(view(*args, **kwargs))
+                    with tenancy.also_on(REPLICA):
+                        return _rendered(view(*args, **kwargs))
                 except (OperationalError, InterfaceError):
                     _watch.give_up()
         return view(*args, **kwargs)
@@ -125,7 +126,8 @@ class _Watch:
 
 def _number(alias: str, statement: str) -> int | None:
     connection = connections[alias]
-    connection.close_if_unusable_or_obsolete()
+    if not connection.in_atomic_block:  # which it would end by closing the connection
+        connection.close_if_unusable_or_obsolete()
     with connection.cursor() as cursor:
         cursor.execute(statement)
         value = cursor.fetchone()[0]

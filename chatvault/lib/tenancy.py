@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.db import connections, transaction
 from django.db.utils import DEFAULT_DB_ALIAS
 
 EVERYBODY = "*"
+_whose: ContextVar[str | None] = ContextVar("whose_rows", default=None)
 
 
 @contextmanager
@@ -34,15 +36,30 @@ def unlimited(*, using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
 
 
 @contextmanager
+def also_on(using: str) -> Iterator[None]:
+    """In this block the limit that holds on the default connection holds on this one, too."""
+    whose = _whose.get()
+    if whose is None:
+        yield
+        return
+    with _said(whose, using):
+        yield
+
+
+@contextmanager
 def _said(whose: str, using: str) -> Iterator[None]:
     if not settings.CHATVAULT.database.row_security:
         yield
         return
-    with transaction.atomic(using=using):
-        before = _say(whose, using)
-        yield
-        if not connections[using].needs_rollback:  # else the transaction takes it back itself
-            _say(before, using)
+    token = _whose.set(whose)
+    try:
+        with transaction.atomic(using=using):
+            before = _say(whose, using)
+            yield
+            if not connections[using].needs_rollback:  # else the transaction takes it back itself
+                _say(before, using)
+    finally:
+        _whose.reset(token)
 
 
 def _say(whose: str, using: str) -> Any:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from apps.accounts.models import User
 from apps.billing.models import LedgerEntry
 from apps.usage.models import RequestLog
-from chatvault.lib import replica
+from chatvault.lib import replica, tenancy
 from tests.factories import make_request, make_user
 from tests.servers.postgres import PostgresServer
 
@@ -105,6 +105,27 @@ def test_a_page_of_the_request_log_comes_from_it(alias, client):
             assert time.monotonic() < deadline
         assert page.status_code == 200
         assert any("usage_" in one["sql"] or "billing_" in one["sql"] for one in asked)
+
+
+def test_who_is_limited_to_teams_is_so_there_as_well(alias, monkeypatch, rf):
+    section = settings.CHATVAULT.database.model_copy(update={"row_security": True})
+    monkeypatch.setattr(
+        type(settings.CHATVAULT), "database", property(lambda _: section), raising=False
+    )
+    make_request()
+    wait_for("replica")
+
+    def said(_: object) -> tuple[object, ...]:
+        found = []
+        for name in ("default", "replica"):
+            with connections[name].cursor() as cursor:
+                cursor.execute("SELECT current_setting('chatvault.team_ids', true)")
+                found.append(cursor.fetchone()[0] or "")
+        return tuple(found)
+
+    with tenancy.limited_to([7]):
+        assert replica.tolerant(said)(rf.get("/")) == ("7", "7")
+    assert replica.tolerant(said)(rf.get("/")) == ("", "")
 
 
 def test_one_that_is_too_far_behind_is_not_asked(alias, monkeypatch):

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,8 @@ class Deployment:
             CHATVAULT_DATABASE_OWNER_URL=self.owner,
             CHATVAULT_DATABASE_ROW_SECURITY="true",
             CHATVAULT_SECRET_KEY="s" * 60,
+            CHATVAULT_KEY_PEPPER=b64encode(b"p" * 32).decode(),
+            CHATVAULT_VAULT_KEYS=f"k1:{b64encode(b'v' * 32).decode()}",
         )
         done = subprocess.run(
             [sys.executable, "manage.py", *words],
