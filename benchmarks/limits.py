@@ -1,6 +1,6 @@
 """What limits cost: `python -m benchmarks.limits` (a Redis of its own, half a minute).
 
-`server` is the time that Redis needs for the operations of limits.lua, with nothing around it;
+`server` is the time that Redis needs for the operations of the script, with nothing around it;
 `process` the processor time of a gateway process for a reservation and its settlement, in memory
 and through Redis. With `--write` the figures go to docs/capacity.json, where the capacity guide
 reads them.

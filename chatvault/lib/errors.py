@@ -202,10 +202,23 @@ class Unpriced(ChatVaultError):
 
 
 class RateLimited(ChatVaultError):
+    """`quota_id` is the quota that refused, for our own counts; callers are never told it."""
+
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
     default_message = "A rate limit is reached."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        param: str | None = None,
+        headers: dict[str, str] | None = None,
+        quota_id: int = 0,
+    ) -> None:
+        super().__init__(message, param=param, headers=headers)
+        self.quota_id = quota_id
 
 
 class TooManyAttempts(RateLimited):

@@ -113,8 +113,12 @@ class RedisWorld:
     async def renew(self, request_id: bytes) -> bool:
         return await self.real.renew(request_id)
 
-    async def settle(self, request_id: bytes, *, tokens: int, nano_usd: int) -> None:
-        await self.real.settle(request_id, tokens=tokens, nano_usd=nano_usd)
+    async def settle(
+        self, request_id: bytes, *, tokens: int, nano_usd: int, output_tokens: int = 0
+    ) -> None:
+        await self.real.settle(
+            request_id, tokens=tokens, nano_usd=nano_usd, output_tokens=output_tokens
+        )
         await self.done()
         headroom = self._headrooms.pop(request_id, None)
         if headroom is None:

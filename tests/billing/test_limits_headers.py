@@ -34,7 +34,9 @@ def test_units_without_a_quota_have_no_headers():
 
 
 def test_headers_tell_limit_remaining_and_reset_of_each_unit():
-    headroom = Headroom(600, 599, 6.5, 40_000, 38_976, 360.0)
+    headroom = Headroom(
+        600, 599, 6.5, 40_000, 38_976, 360.0, scope_requests="client", scope_tokens="team"
+    )
     assert ratelimit_headers(headroom) == (
         (b"x-ratelimit-limit-requests", b"600"),
         (b"x-ratelimit-remaining-requests", b"599"),
@@ -42,13 +44,17 @@ def test_headers_tell_limit_remaining_and_reset_of_each_unit():
         (b"x-ratelimit-limit-tokens", b"40000"),
         (b"x-ratelimit-remaining-tokens", b"38976"),
         (b"x-ratelimit-reset-tokens", b"6m0s"),
+        (b"x-chatvault-ratelimit-scope", b"requests=client, tokens=team"),
     )
 
 
 def test_a_unit_with_nothing_left_says_so():
-    headroom = Headroom(limit_tokens=5, remaining_tokens=0, reset_tokens_s=0.25)
+    headroom = Headroom(
+        limit_tokens=5, remaining_tokens=0, reset_tokens_s=0.25, scope_tokens="alias"
+    )
     assert ratelimit_headers(headroom) == (
         (b"x-ratelimit-limit-tokens", b"5"),
         (b"x-ratelimit-remaining-tokens", b"0"),
         (b"x-ratelimit-reset-tokens", b"250ms"),
+        (b"x-chatvault-ratelimit-scope", b"tokens=alias"),
     )

@@ -6,9 +6,7 @@ A new back end joins with a subclass of `LimitsMachine` that says how to make it
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pytest
@@ -31,31 +29,14 @@ from apps.billing.limits import (
     Headroom,
     Limits,
     LocalLimits,
+    Override,
     QuotaLimit,
     ScopeLimits,
 )
-from apps.billing.limits.windows import width_ns
-from chatvault.lib.errors import BudgetExhausted, BudgetHeld, ChatVaultError, RateLimited
+from chatvault.lib.errors import ChatVaultError
+from tests.billing.limits_model import LEASE_S, NS, START_S, Clocks, Model
 from tests.billing.limits_redis import RedisBackend, RedisWorld
 from tests.servers.valkey import ValkeyServer
-
-NS = 1_000_000_000
-LEASE_S = 900
-START_S = int(datetime(2026, 11, 29, 22, 0, tzinfo=UTC).timestamp())
-
-
-class Clocks:
-    """Two clocks that only the test moves."""
-
-    def __init__(self) -> None:
-        self.monotonic = 5 * NS
-        self.wall = START_S * NS
-
-    def monotonic_ns(self) -> int:
-        return self.monotonic
-
-    def wall_ns(self) -> int:
-        return self.wall
 
 
 class Backend(Protocol):
@@ -90,78 +71,15 @@ class LocalBackend:
         pass
 
 
-def period_start(period: str, wall_ns: int) -> int:
-    at = datetime.fromtimestamp(wall_ns // NS, UTC)
-    if period == "total":
-        return 0
-    return int(
-        datetime(at.year, at.month, at.day if period == "day" else 1, tzinfo=UTC).timestamp()
-    )
-
-
-class Model:
-    """The promise in the fewest words: lists, sums, and no hurry."""
-
-    def __init__(self, clocks: Clocks) -> None:
-        self.clocks, self.settled = clocks, defaultdict[tuple[int, int], int](int)
-        self.crash([])
-
-    def crash(self, known: list[BudgetState]) -> None:
-        self.floors: dict[int, int] = {}
-        for state in known:
-            floor = self.floors.setdefault(state.budget_id, state.window_start_s)
-            self.floors[state.budget_id] = min(floor, state.window_start_s)
-        self.live: dict[bytes, dict[str, Any]] = {}
-        self.bookings: list[dict[str, Any]] = []
-
-    def slot(self, quota: QuotaLimit) -> int:
-        return self.clocks.monotonic // width_ns(quota.window_s)
-
-    def used(self, quota: QuotaLimit) -> int:
-        if quota.unit == "concurrency":
-            holders = [r for r in self.live.values() if quota.id in r["quotas"]]
-            return sum(r["lease"] > self.clocks.monotonic for r in holders)
-        ours = [b for b in self.bookings if b["id"] == quota.id]
-        return sum(b["count"] for b in ours if b["slot"] >= self.slot(quota) - 60)
-
-    def window(self, limit: BudgetLimit) -> tuple[int, int]:
-        start_s = period_start(limit.period, self.clocks.wall)
-        return limit.id, max(start_s, self.floors.get(limit.id, start_s))
-
-    def held(self, window: tuple[int, int]) -> int:
-        return sum(r["nano"] for r in self.live.values() if window in r["windows"])
-
-    def reserve(self, rid: bytes, scopes: tuple[ScopeLimits, ...], demand: Demand) -> type | None:
-        quotas = [quota for scope in scopes for quota in scope.quotas]
-        budgets = [limit for scope in scopes for limit in scope.budgets]
-        windows = [self.window(limit) for limit in budgets]
-        self.floors.update({id: self.floors.get(id, start_s) for id, start_s in windows})
-        counts = [demand.tokens if quota.unit == "tokens" else 1 for quota in quotas]
-        left = [b.amount_nano - self.settled[w] for b, w in zip(budgets, windows, strict=True)]
-        if any(demand.nano_usd > rest for rest in left):
-            return BudgetExhausted
-        if any(self.used(q) + n > q.ceiling for q, n in zip(quotas, counts, strict=True)):
-            return RateLimited
-        if any(demand.nano_usd > r - self.held(w) for r, w in zip(left, windows, strict=True)):
-            return BudgetHeld
-        booked = [dict(id=q.id, unit=q.unit, slot=self.slot(q), count=n)
-                  for q, n in zip(quotas, counts, strict=True)]  # fmt: skip
-        self.bookings += booked
-        lease = self.clocks.monotonic + LEASE_S * NS
-        self.live[rid] = dict(nano=demand.nano_usd, windows=windows, booked=booked, lease=lease)
-        self.live[rid].update(quotas={quota.id for quota in quotas}, budgets=budgets)
-        return None
-
-    def resolve(self, rid: bytes, tokens: int, nano: int, requests: int) -> None:
-        reservation = self.live.pop(rid)
-        for booking in reservation["booked"]:
-            booking["count"] = tokens if booking["unit"] == "tokens" else requests
-        for window in reservation["windows"]:
-            self.settled[window] += nano
-
-
 REQUEST_IDS = st.sampled_from([bytes([n]) * 16 for n in range(8)])
-TOKENS = st.integers(0, 60)
+DEMANDS = st.builds(
+    lambda tokens, share, nano: Demand(tokens, nano, tokens * share // 4),
+    st.integers(0, 60),
+    st.integers(0, 4),
+    st.integers(0, 400),
+)
+RAISED = Override(9, START_S + 3600, START_S + 3 * 3600)
+LOWERED = Override(1, START_S + 2 * 3600, START_S + 4 * 3600)
 NANO = st.integers(0, 400)
 
 
@@ -200,13 +118,21 @@ class LimitsMachine(RuleBasedStateMachine):
                 QuotaLimit(20, "tokens", 60, 150),
                 QuotaLimit(21, "requests", 10, 6),
                 QuotaLimit(22, "concurrency", 1, 3),
+                QuotaLimit(23, "input_tokens", 60, 90),
+                QuotaLimit(24, "output_tokens", 100, 80),
+                QuotaLimit(25, "requests", 100, 3, observes=True),
+                QuotaLimit(26, "concurrency", 1, 1, observes=True),
+                QuotaLimit(27, "input_tokens", 60, 40, observes=True),
             ),
             (BudgetLimit(21, self.amounts[21], month),),
         )
         team = ScopeLimits(
             "team",
             1,
-            (QuotaLimit(30, "concurrency", 1, 4),),
+            (
+                QuotaLimit(30, "concurrency", 1, 4),
+                QuotaLimit(31, "requests", 60, 5, overrides=(RAISED, LOWERED)),
+            ),
             (BudgetLimit(31, self.amounts[31], total),),
         )
         self.scopes = [(key, client, team) for key in keys]
@@ -219,9 +145,9 @@ class LimitsMachine(RuleBasedStateMachine):
     def run(self, call: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(call)
 
-    @rule(rid=REQUEST_IDS, key=st.integers(0, 1), tokens=TOKENS, nano=NANO)
-    def reserve(self, rid: bytes, key: int, tokens: int, nano: int) -> None:
-        scopes, demand = self.scopes[key], Demand(tokens=tokens, nano_usd=nano)
+    @rule(rid=REQUEST_IDS, key=st.integers(0, 1), demand=DEMANDS)
+    def reserve(self, rid: bytes, key: int, demand: Demand) -> None:
+        scopes = self.scopes[key]
         repeated = rid in self.model.live
         expected = None if repeated else self.model.reserve(rid, scopes, demand)
         try:
@@ -235,10 +161,17 @@ class LimitsMachine(RuleBasedStateMachine):
             return
         self.answers[rid] = headroom
         assert list(headroom.budgets) == self.model.live[rid]["windows"]
+        assert list(headroom.observed) == self.model.live[rid]["missed"]
         for unit in ("requests", "tokens"):
-            quotas = [q for scope in scopes for q in scope.quotas if q.unit == unit]
-            left = min(max(q.ceiling - self.model.used(q), 0) for q in quotas)
+            told = [(q, s.kind) for s in scopes for q in s.quotas if q.unit.endswith(unit)]
+            rooms = [
+                (max(self.model.ceiling(q) - self.model.used(q), 0), kind)
+                for q, kind in told
+                if not q.observes
+            ]
+            left = min(room for room, _ in rooms)
             assert getattr(headroom, f"remaining_{unit}") == left
+            assert (left, getattr(headroom, f"scope_{unit}")) in rooms
 
     @rule(rid=REQUEST_IDS, nano=NANO)
     def extend(self, rid: bytes, nano: int) -> None:
@@ -264,17 +197,21 @@ class LimitsMachine(RuleBasedStateMachine):
         ours["lease"] = self.clocks.monotonic + LEASE_S * NS
         return True
 
-    @rule(rid=REQUEST_IDS, tokens=TOKENS, nano=NANO)
-    def settle(self, rid: bytes, tokens: int, nano: int) -> None:
-        self.run(self.backend.limits.settle(rid, tokens=tokens, nano_usd=nano))
+    @rule(rid=REQUEST_IDS, used=DEMANDS)
+    def settle(self, rid: bytes, used: Demand) -> None:
+        tokens, nano, output = used.tokens, used.nano_usd, used.output_tokens
+        settling = self.backend.limits.settle(
+            rid, tokens=tokens, nano_usd=nano, output_tokens=output
+        )
+        self.run(settling)
         if rid in self.model.live:
-            self.model.resolve(rid, tokens, nano, requests=1)
+            self.model.resolve(rid, used, requests=1)
 
     @rule(rid=REQUEST_IDS)
     def release(self, rid: bytes) -> None:
         self.run(self.backend.limits.release(rid))
         if rid in self.model.live:
-            self.model.resolve(rid, 0, 0, requests=0)
+            self.model.resolve(rid, Demand(0, 0), requests=0)
 
     @rule()
     def crash_and_restore(self) -> None:
@@ -313,7 +250,7 @@ class LimitsMachine(RuleBasedStateMachine):
             assert type(error) is expected
             return
         assert expected is None
-        self.model.resolve(probe, 0, 0, requests=0)
+        self.model.resolve(probe, Demand(0, 0), requests=0)
         self.run(self.backend.limits.release(probe))
 
     @precondition(lambda self: hasattr(self, "model"))

@@ -22,6 +22,7 @@ async def test_a_refusal_by_rate_says_what_is_reached_and_when_it_ends(clocked):
     assert headers["x-ratelimit-limit-tokens"] == "100"
     assert headers["x-ratelimit-remaining-tokens"] == "10"
     assert headers["x-ratelimit-reset-tokens"].endswith("s")
+    assert headers["x-chatvault-ratelimit-scope"] == "refused=team, tokens=team"
     assert "x-ratelimit-limit-requests" not in headers
     assert refused.value.message == (
         f"This team may use 100 tokens per 60 s. Try again in {headers['retry-after']} s."
@@ -53,7 +54,11 @@ async def test_a_full_house_asks_to_come_back_in_a_second(clocked):
     await clocked.reserve(scope)
     with pytest.raises(RateLimited) as refused:
         await clocked.reserve(scope)
-    assert refused.value.headers == {"retry-after": "1", "retry-after-ms": "1000"}
+    assert refused.value.headers == {
+        "retry-after": "1",
+        "retry-after-ms": "1000",
+        "x-chatvault-ratelimit-scope": "refused=client",
+    }
     assert refused.value.message == (
         "This client may have 1 requests in flight at a time. Try again in 1 s."
     )

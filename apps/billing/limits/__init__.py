@@ -10,8 +10,10 @@ from apps.billing.limits.contract import (
     Demand,
     Headroom,
     Limits,
+    Override,
     QuotaLimit,
     ScopeLimits,
+    Unit,
 )
 from apps.billing.limits.headers import ratelimit_headers
 from apps.billing.limits.local import LocalLimits
@@ -24,7 +26,9 @@ __all__ = [
     "Headroom",
     "Limits",
     "LocalLimits",
+    "Override",
     "QuotaLimit",
     "ScopeLimits",
+    "Unit",
     "ratelimit_headers",
 ]

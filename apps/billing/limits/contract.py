@@ -6,17 +6,45 @@ from typing import Literal, Protocol
 
 import msgspec
 
-Unit = Literal["requests", "tokens", "concurrency"]
+Unit = Literal["requests", "tokens", "input_tokens", "output_tokens", "concurrency"]
 Period = Literal["day", "month", "total"]
 
 
+class Override(msgspec.Struct, frozen=True):
+    """Another ceiling of a quota from `from_s` until before `until_s`, in epoch seconds."""
+
+    ceiling: int
+    from_s: float
+    until_s: float
+
+
 class QuotaLimit(msgspec.Struct, frozen=True):
-    """At most `ceiling` units in any `window_s` seconds; concurrency has no window."""
+    """At most `ceiling` units in any `window_s` seconds; concurrency has no window.
+
+    One that only `observes` refuses nothing: what it would have refused is not booked in it,
+    and is told. `overrides` begin and end by the wall clock, in every process by itself.
+    """
 
     id: int
     unit: Unit
     window_s: int
     ceiling: int
+    observes: bool = False
+    overrides: tuple[Override, ...] = ()
+
+    def ceiling_at(self, wall_s: float) -> tuple[int, float]:
+        """The ceiling at that time, and the time until which it surely is the same. Of several
+        overrides the one that began last counts."""
+        ceiling, until_s = self.ceiling, float("inf")
+        latest = float("-inf")
+        for one in self.overrides:
+            if one.from_s > wall_s:
+                until_s = min(until_s, one.from_s)
+            elif wall_s < one.until_s:
+                until_s = min(until_s, one.until_s)
+                if one.from_s > latest:
+                    ceiling, latest = one.ceiling, one.from_s
+        return ceiling, until_s
 
 
 class BudgetLimit(msgspec.Struct, frozen=True):
@@ -28,7 +56,8 @@ class BudgetLimit(msgspec.Struct, frozen=True):
 
 
 class ScopeLimits(msgspec.Struct, frozen=True):
-    """The limits on one key, client or team. `kind` may be named to callers, `id` never is."""
+    """The limits on one key, client, team, user, alias or provider. `kind` may be named to callers,
+    `id` never is."""
 
     kind: str
     id: int
@@ -37,10 +66,11 @@ class ScopeLimits(msgspec.Struct, frozen=True):
 
 
 class Demand(msgspec.Struct, frozen=True):
-    """The most that one request can use; neither is negative."""
+    """The most that one request can use; nothing is negative. Output is a part of the tokens."""
 
     tokens: int
     nano_usd: int
+    output_tokens: int = 0
 
 
 class Headroom(msgspec.Struct):
@@ -48,7 +78,9 @@ class Headroom(msgspec.Struct):
 
     None where no scope has a quota of that unit. A reset is the time until the window would be
     as if unused. `budgets` are (budget id, start of the window in epoch seconds) of the windows
-    that hold the money, where it will also be settled.
+    that hold the money, where it will also be settled. `scope_requests` and `scope_tokens` are the
+    kinds of those tightest scopes. `observed` are the quotas that only observe and would have
+    refused.
     """
 
     limit_requests: int | None = None
@@ -58,6 +90,9 @@ class Headroom(msgspec.Struct):
     remaining_tokens: int | None = None
     reset_tokens_s: float | None = None
     budgets: tuple[tuple[int, int], ...] = ()
+    scope_requests: str = ""
+    scope_tokens: str = ""
+    observed: tuple[int, ...] = ()
 
 
 class BudgetState(msgspec.Struct, frozen=True):
@@ -90,7 +125,8 @@ class Limits(Protocol):
         """Take the demand from every limit of every scope, or from none.
 
         While the reservation exists a repeated call returns the first answer. Amounts and
-        ceilings count as given in this call. Raises, having taken nothing, the gravest of
+        ceilings count as given in this call, quotas that only observe never refuse. Raises, having
+        taken nothing, the gravest of
         BudgetExhausted (spent and demand pass the amount), RateLimited, and BudgetHeld (it
         would fit if what is in flight had cost nothing).
         """
@@ -108,10 +144,13 @@ class Limits(Protocol):
         slot has lapsed; a lapsed slot is not taken back, because it may be another's."""
         ...
 
-    async def settle(self, request_id: bytes, *, tokens: int, nano_usd: int) -> None:
+    async def settle(
+        self, request_id: bytes, *, tokens: int, nano_usd: int, output_tokens: int = 0
+    ) -> None:
         """Book what was used in place of what was held, in the windows that held it.
 
-        Booked in full, also when it is more than was held. The request itself stays counted.
+        Booked in full, also when it is more than was held; `output_tokens` are a part of `tokens`.
+        The request itself stays counted.
         """
         ...
 

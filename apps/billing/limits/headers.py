@@ -1,10 +1,15 @@
-"""OpenAI's rate-limit headers (platform.openai.com/docs/guides/rate-limits). Pure."""
+"""OpenAI's rate-limit headers (platform.openai.com/docs/guides/rate-limits), and ours that says
+whose limits they tell. Pure."""
 
 from __future__ import annotations
 
 from math import ceil
+from typing import Final
 
 from apps.billing.limits.contract import Headroom
+
+SCOPE_HEADER: Final = "x-chatvault-ratelimit-scope"
+_SCOPE: Final = SCOPE_HEADER.encode()
 
 
 def ratelimit_headers(headroom: Headroom) -> tuple[tuple[bytes, bytes], ...]:
@@ -22,7 +27,20 @@ def ratelimit_headers(headroom: Headroom) -> tuple[tuple[bytes, bytes], ...]:
             (b"x-ratelimit-remaining-tokens", b"%d" % (headroom.remaining_tokens or 0)),
             (b"x-ratelimit-reset-tokens", go_duration(headroom.reset_tokens_s or 0)),
         )
+    if headers:
+        headers += ((_SCOPE, scope_text(headroom).encode()),)
     return headers
+
+
+def scope_text(headroom: Headroom, refused: str = "") -> str:
+    """Whose limit is the tightest of each unit, and whose it was that refused, as a dictionary of
+    RFC 8941 §3.2: `requests=client, tokens=team`."""
+    told = (
+        ("refused", refused),
+        ("requests", headroom.scope_requests),
+        ("tokens", headroom.scope_tokens),
+    )
+    return ", ".join([f"{name}={kind}" for name, kind in told if kind])
 
 
 def go_duration(seconds: float) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -17,6 +17,7 @@ from apps.billing.limits.contract import (
     QuotaLimit,
     ScopeLimits,
 )
+from apps.billing.limits.room import headroom_of
 from apps.billing.limits.windows import (
     NS,
     Bucket,
@@ -33,14 +34,23 @@ from chatvault.lib.errors import ChatVaultError
 LEASE_S = 900
 
 
+class _Places(msgspec.Struct, gc=False):
+    """Where quotas book a request. `parts` are windows of input or output tokens, `missed` the
+    quotas that only observe and have no room."""
+
+    requests: list[Bucket]
+    tokens: list[Bucket]
+    parts: list[Bucket]
+    leases: list[Leases]
+    missed: list[int]
+
+
 class _Reservation(msgspec.Struct, gc=False):
     """What one request holds. `nano_usd` is held in each of `purses`."""
 
-    tokens: int
+    demand: Demand
     nano_usd: int
-    request_buckets: list[Bucket]
-    token_buckets: list[Bucket]
-    leases: list[Leases]
+    places: _Places
     purses: list[BudgetWindow]
     headroom: Headroom
 
@@ -76,30 +86,33 @@ class LocalLimits:
         known = self._reservations.get(request_id)
         if known is not None:
             return known.headroom
-        tokens, nano_usd = demand.tokens, demand.nano_usd
-        if tokens < 0 or nano_usd < 0:
+        tokens, nano_usd, output = demand.tokens, demand.nano_usd, demand.output_tokens
+        if nano_usd < 0 or output < 0 or tokens < output:
             raise ValueError("a demand is not negative")
         now_ns, wall_ns = self._monotonic_ns(), self._wall_ns()
-        is_free, by_request, by_token, leases = self._find_windows(scopes, tokens, now_ns)
+        is_free, places = self._find_places(scopes, demand, now_ns, wall_ns)
         is_paid, purses = self._find_purses(scopes, nano_usd, wall_ns)
         if not (is_free and is_paid):
-            headroom = _headroom(by_request, by_token, now_ns)
+            headroom = headroom_of(places.requests, places.tokens + places.parts, now_ns)
             raise self._refusal(scopes, demand, headroom, now_ns, wall_ns)
-        for bucket in by_request:
+        for bucket in places.requests:
             bucket.count += 1
             bucket.window.total += 1
-        for bucket in by_token:
+        for bucket in places.tokens:
             bucket.count += tokens
             bucket.window.total += tokens
-        for slots in leases:
+        for bucket in places.parts:
+            bucket.correct(part_of(bucket, tokens, output))
+        for slots in places.leases:
             slots.ends[request_id] = now_ns + self._lease_ns
         for purse in purses:
             purse.held += nano_usd
-        headroom = _headroom(by_request, by_token, now_ns)
+        by_token = places.tokens + places.parts if places.parts else places.tokens
+        headroom = headroom_of(places.requests, by_token, now_ns)
         headroom.budgets = tuple([purse.key for purse in purses])
-        self._reservations[request_id] = _Reservation(
-            tokens, nano_usd, by_request, by_token, leases, purses, headroom
-        )
+        if places.missed:
+            headroom.observed = tuple(places.missed)
+        self._reservations[request_id] = _Reservation(demand, nano_usd, places, purses, headroom)
         return headroom
 
     async def extend(self, request_id: bytes, nano_usd: int) -> bool:
@@ -125,16 +138,20 @@ class LocalLimits:
         if held is None:
             return False
         now = self._monotonic_ns()
-        return all([slots.renew(request_id, now, now + self._lease_ns) for slots in held.leases])
+        return all(
+            [slots.renew(request_id, now, now + self._lease_ns) for slots in held.places.leases]
+        )
 
-    async def settle(self, request_id: bytes, *, tokens: int, nano_usd: int) -> None:
+    async def settle(
+        self, request_id: bytes, *, tokens: int, nano_usd: int, output_tokens: int = 0
+    ) -> None:
         """See `Limits.settle`."""
-        if tokens < 0 or nano_usd < 0:
+        if nano_usd < 0 or output_tokens < 0 or tokens < output_tokens:
             raise ValueError("a settlement is not negative")
         held = self._reservations.pop(request_id, None)
         if held is None:
             return
-        self._let_go(request_id, held, tokens)
+        self._let_go(request_id, held, tokens, output_tokens)
         for purse in held.purses:
             purse.settled += nano_usd
 
@@ -143,8 +160,8 @@ class LocalLimits:
         held = self._reservations.pop(request_id, None)
         if held is None:
             return
-        self._let_go(request_id, held, 0)
-        for bucket in held.request_buckets:
+        self._let_go(request_id, held, 0, 0)
+        for bucket in held.places.requests:
             bucket.correct(-1)
 
     def restore(self, settled: Iterable[BudgetState]) -> None:
@@ -184,6 +201,18 @@ class LocalLimits:
         left = max(limit.amount_nano - purse.settled - purse.held, 0)
         return BudgetUsage(purse.start_s, purse.settled, purse.held, left)
 
+    def used(self, quotas: Sequence[QuotaLimit]) -> dict[int, int]:
+        """What counts now, by quota id; what nobody asked for lately is left out: it is 0."""
+        now_ns = self._monotonic_ns()
+        found: dict[int, int] = {}
+        for quota in quotas:
+            window, slots = self._windows.get(quota.id), self._leases.get(quota.id)
+            if slots is not None and quota.unit == "concurrency":
+                found[quota.id] = sum(end > now_ns for end in slots.ends.values())
+            elif window is not None:
+                found[quota.id] = window.used_at(now_ns)
+        return found
+
     @property
     def in_flight(self) -> int:
         """Reservations that are neither settled nor released."""
@@ -202,36 +231,49 @@ class LocalLimits:
             "budgets": len(self._books),
         }
 
-    def _find_windows(
-        self, scopes: tuple[ScopeLimits, ...], tokens: int, now_ns: int
-    ) -> tuple[bool, list[Bucket], list[Bucket], list[Leases]]:
+    def _find_places(
+        self, scopes: tuple[ScopeLimits, ...], demand: Demand, now_ns: int, wall_ns: int
+    ) -> tuple[bool, _Places]:
         """Whether the quotas have room, and where requests, tokens and slots are booked."""
-        windows = self._windows
+        windows, tokens = self._windows, demand.tokens
         fits = True
         by_request: list[Bucket] = []
         by_token: list[Bucket] = []
-        leases: list[Leases] = []
+        places = _Places(by_request, by_token, [], [], [])
         for scope in scopes:
             for quota in scope.quotas:
                 unit = quota.unit
                 if unit == "concurrency":
-                    slots = self._slots(quota, now_ns)
-                    leases.append(slots)
-                    if len(slots.ends) >= quota.ceiling:
-                        fits = False
+                    fits = self._find_slot(quota, places, now_ns, wall_ns) and fits
                     continue
                 window = windows.get(quota.id)
                 if window is None or window.quota is not quota or now_ns >= window.turn_ns:
-                    window = self._window(quota, now_ns)
+                    window = self._window(quota, scope.kind, now_ns, wall_ns)
                 if unit == "requests":
-                    by_request.append(window.bucket)
-                    if window.total >= quota.ceiling:
-                        fits = False
+                    found, needed = by_request, 1
+                elif unit == "tokens":
+                    found, needed = by_token, tokens
                 else:
-                    by_token.append(window.bucket)
-                    if window.total + tokens > quota.ceiling:
-                        fits = False
-        return fits, by_request, by_token, leases
+                    found = places.parts
+                    needed = part_of(window.bucket, tokens, demand.output_tokens)
+                if window.total + needed > window.ceiling:
+                    if quota.observes:
+                        places.missed.append(quota.id)
+                        continue
+                    fits = False
+                found.append(window.bucket)
+        return fits, places
+
+    def _find_slot(self, quota: QuotaLimit, places: _Places, now_ns: int, wall_ns: int) -> bool:
+        """Whether concurrency has room; what only observes always has."""
+        slots = self._slots(quota, now_ns, wall_ns)
+        if len(slots.ends) < slots.ceiling:
+            places.leases.append(slots)
+        elif quota.observes:
+            places.missed.append(quota.id)
+        else:
+            return False
+        return True
 
     def _find_purses(
         self, scopes: tuple[ScopeLimits, ...], nano_usd: int, wall_ns: int
@@ -256,26 +298,30 @@ class LocalLimits:
                     fits = False
         return fits, purses
 
-    def _window(self, quota: QuotaLimit, now_ns: int) -> SlidingWindow:
+    def _window(self, quota: QuotaLimit, kind: str, now_ns: int, wall_ns: int) -> SlidingWindow:
         """The window of a requests or tokens quota, rolled to now."""
         window = self._windows.get(quota.id)
         if window is None or window.quota.unit != quota.unit:
             forget_idle(self._windows, now_ns)
-            window = self._windows[quota.id] = SlidingWindow(quota, now_ns)
+            window = SlidingWindow(quota, kind, now_ns, wall_ns)
+            self._windows[quota.id] = window
         elif window.quota is not quota:
-            window.adopt(quota, now_ns)
+            window.adopt(quota, now_ns, wall_ns)
         if now_ns >= window.turn_ns:
-            window.roll(now_ns)
+            window.roll(now_ns, wall_ns)
         return window
 
-    def _slots(self, quota: QuotaLimit, now_ns: int) -> Leases:
+    def _slots(self, quota: QuotaLimit, now_ns: int, wall_ns: int) -> Leases:
         """The leases of a concurrency quota; lapsed ones are dropped only when it is full."""
         slots = self._leases.get(quota.id)
         if slots is None:
             forget_idle(self._leases, now_ns)
             slots = self._leases[quota.id] = Leases()
         slots.asked_ns = now_ns
-        if len(slots.ends) >= quota.ceiling:
+        slots.ceiling = quota.ceiling
+        if quota.overrides:
+            slots.ceiling, _ = quota.ceiling_at(wall_ns / NS)
+        if len(slots.ends) >= slots.ceiling:
             slots.drop_lapsed(now_ns)
         return slots
 
@@ -287,13 +333,16 @@ class LocalLimits:
             book = self._books[limit.id] = BudgetBook(limit.id, start_s)
         return book.turn(limit, wall_ns)
 
-    def _let_go(self, request_id: bytes, held: _Reservation, tokens: int) -> None:
-        """Give back what was held, but for `tokens`."""
-        difference = tokens - held.tokens
+    def _let_go(self, request_id: bytes, held: _Reservation, tokens: int, output: int) -> None:
+        """Give back what was held, but for `tokens`, of which `output`."""
+        demand, places = held.demand, held.places
+        difference = tokens - demand.tokens
         if difference:
-            for bucket in held.token_buckets:
+            for bucket in places.tokens:
                 bucket.correct(difference)
-        for slots in held.leases:
+        for bucket in places.parts:
+            bucket.correct(part_of(bucket, difference, output - demand.output_tokens))
+        for slots in places.leases:
             slots.ends.pop(request_id, None)
         for purse in held.purses:
             purse.held -= held.nano_usd
@@ -316,49 +365,32 @@ class LocalLimits:
                     return refusals.exhausted(scope.kind, limit, spent, demand.nano_usd)
                 if spent + purse.held + demand.nano_usd > amount:
                     held = refusals.held(scope.kind, limit, spent, purse.held)
-        waits = [
-            (self._wait_ns(quota, demand, now_ns), scope.kind, quota)
-            for scope in scopes
-            for quota in scope.quotas
-        ]
-        wait_ns, kind, quota = max(waits, key=lambda wait: wait[0], default=(0, "", None))
-        if quota is not None and wait_ns > 0:
-            return refusals.limited(kind, quota, wait_ns, headroom, demand)
+        worst_ns, refused = 0, None
+        for scope in scopes:
+            for quota in scope.quotas:
+                if quota.observes:
+                    continue
+                wait_ns, ceiling = self._wait_ns(quota, scope.kind, demand, now_ns, wall_ns)
+                if wait_ns > worst_ns:
+                    worst_ns, refused = wait_ns, (scope.kind, quota, ceiling)
+        if refused is not None:
+            return refusals.limited(*refused, worst_ns, headroom, demand)
         assert held is not None
         return held
 
-    def _wait_ns(self, quota: QuotaLimit, demand: Demand, now_ns: int) -> int:
-        """How long the quota refuses the demand, at least; 0: it does not."""
+    def _wait_ns(
+        self, quota: QuotaLimit, kind: str, demand: Demand, now_ns: int, wall_ns: int
+    ) -> tuple[int, int]:
+        """How long the quota refuses the demand, at least, and its ceiling; 0: it does not."""
         if quota.unit == "concurrency":
-            full = len(self._slots(quota, now_ns).ends) >= quota.ceiling
-            return refusals.BUSY_NS if full else 0
-        count = 1 if quota.unit == "requests" else demand.tokens
-        return self._window(quota, now_ns).wait_ns(count, quota.ceiling, now_ns)
+            slots = self._slots(quota, now_ns, wall_ns)
+            is_full = len(slots.ends) >= slots.ceiling
+            return (refusals.BUSY_NS if is_full else 0), slots.ceiling
+        window = self._window(quota, kind, now_ns, wall_ns)
+        count = refusals.demanded(quota.unit, demand)
+        return window.wait_ns(count, window.ceiling, now_ns), window.ceiling
 
 
-def _headroom(by_request: list[Bucket], by_token: list[Bucket], now_ns: int) -> Headroom:
-    headroom = Headroom()
-    if by_request:
-        window = _tightest(by_request)
-        headroom.limit_requests = window.quota.ceiling
-        headroom.remaining_requests = max(window.left(), 0)
-        headroom.reset_requests_s = (window.reset_ns() - now_ns) / NS
-    if by_token:
-        window = _tightest(by_token)
-        headroom.limit_tokens = window.quota.ceiling
-        headroom.remaining_tokens = max(window.left(), 0)
-        headroom.reset_tokens_s = (window.reset_ns() - now_ns) / NS
-    return headroom
-
-
-def _tightest(buckets: list[Bucket]) -> SlidingWindow:
-    """The window with the least left."""
-    tightest = buckets[0].window
-    if len(buckets) > 1:
-        least = tightest.left()
-        for bucket in buckets:
-            window = bucket.window
-            left = window.quota.ceiling - window.total
-            if left < least:
-                tightest, least = window, left
-    return tightest
+def part_of(bucket: Bucket, tokens: int, output: int) -> int:
+    """The part of the tokens that a window of input or of output counts."""
+    return output if bucket.window.quota.unit == "output_tokens" else tokens - output

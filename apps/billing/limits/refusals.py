@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apps.billing.limits.contract import BudgetLimit, Demand, Headroom, QuotaLimit
-from apps.billing.limits.headers import ratelimit_headers
+from apps.billing.limits.headers import SCOPE_HEADER, ratelimit_headers, scope_text
 from apps.billing.limits.windows import NEVER_NS
 from chatvault.lib.errors import BudgetExhausted, BudgetHeld, RateLimited
 from chatvault.lib.money import format_usd
@@ -29,21 +29,39 @@ def held(kind: str, limit: BudgetLimit, spent: int, held: int) -> BudgetHeld:
     )
 
 
-def limited(
-    kind: str, quota: QuotaLimit, wait_ns: int, headroom: Headroom, demand: Demand
+def demanded(unit: str, demand: Demand) -> int:
+    """How much of the unit the request can use."""
+    if unit == "tokens":
+        return demand.tokens
+    if unit == "input_tokens":
+        return demand.tokens - demand.output_tokens
+    return demand.output_tokens if unit == "output_tokens" else 1
+
+
+def limited(  # noqa: PLR0917
+    kind: str,
+    quota: QuotaLimit,
+    ceiling: int,
+    wait_ns: int,
+    headroom: Headroom,
+    demand: Demand,
 ) -> RateLimited:
     """`wait_ns` NEVER_NS: the demand alone passes the ceiling, so a retry cannot help."""
     headers = {name.decode(): value.decode() for name, value in ratelimit_headers(headroom)}
+    headers[SCOPE_HEADER] = scope_text(headroom, refused=kind)
     if quota.unit == "concurrency":
-        limit = f"This {kind} may have {quota.ceiling} requests in flight at a time"
+        limit = f"This {kind} may have {ceiling} requests in flight at a time"
     else:
-        limit = f"This {kind} may use {quota.ceiling} {quota.unit} per {quota.window_s} s"
+        unit = quota.unit.replace("_", " ")
+        limit = f"This {kind} may use {ceiling} {unit} per {quota.window_s} s"
     if wait_ns == NEVER_NS:
-        needed = f"{limit}, and the request alone can use {demand.tokens}."
-        return RateLimited(needed, headers={**headers, "x-should-retry": "false"})
+        needed = f"{limit}, and the request alone can use {demanded(quota.unit, demand)}."
+        return RateLimited(
+            needed, headers={**headers, "x-should-retry": "false"}, quota_id=quota.id
+        )
     retry = _retry(wait_ns)
     advice = f"Try again in {retry['retry-after']} s."
-    return RateLimited(f"{limit}. {advice}", headers={**headers, **retry})
+    return RateLimited(f"{limit}. {advice}", headers={**headers, **retry}, quota_id=quota.id)
 
 
 def _retry(wait_ns: int) -> dict[str, str]:

@@ -41,24 +41,33 @@ class SlidingWindow:
     A booking counts until its whole sub-slot is a full window old. So no half-open interval of
     `window_s` seconds, wherever it starts, ever holds more than the ceiling; the price is that a
     booking counts up to 1/60 of the window longer than an exact log of times would let it.
-    `total` and `bucket` are current only after `roll`, which is due from `turn_ns` on.
+    `total`, `bucket` and `ceiling` are current only after `roll`, which is due from `turn_ns` on.
     """
 
-    __slots__ = ("bucket", "buckets", "quota", "total", "turn_ns", "width_ns")
+    __slots__ = ("bucket", "buckets", "ceiling", "kind", "quota", "total", "turn_ns", "width_ns")
 
-    def __init__(self, quota: QuotaLimit, now_ns: int) -> None:
+    def __init__(self, quota: QuotaLimit, kind: str, now_ns: int, wall_ns: int) -> None:
         self.quota = quota
+        self.kind = kind
         self.total = 0
         self.buckets: deque[Bucket] = deque()
         self.width_ns = width_ns(quota.window_s)
         self._open(now_ns // self.width_ns)
+        self._follow(wall_ns)
 
     def _open(self, slot: int) -> None:
         self.bucket = Bucket(self, slot)
         self.buckets.append(self.bucket)
-        self.turn_ns = (slot + 1) * self.width_ns
 
-    def roll(self, now_ns: int) -> None:
+    def _follow(self, wall_ns: int) -> None:
+        """The ceiling of now. With overrides every request looks: the wall clock may be set."""
+        self.ceiling = self.quota.ceiling
+        self.turn_ns = (self.bucket.slot + 1) * self.width_ns
+        if self.quota.overrides:
+            self.ceiling, _ = self.quota.ceiling_at(wall_ns / NS)
+            self.turn_ns = 0
+
+    def roll(self, now_ns: int, wall_ns: int) -> None:
         """Forget what has left the window and open the sub-slot of now."""
         slot = now_ns // self.width_ns
         oldest = slot - SUBSLOTS
@@ -67,29 +76,36 @@ class SlidingWindow:
             gone = buckets.popleft()
             gone.slot = Bucket.GONE
             self.total -= gone.count
-        self._open(slot)
+        if not buckets or buckets[-1].slot != slot:
+            self._open(slot)
+        self._follow(wall_ns)
 
-    def adopt(self, quota: QuotaLimit, now_ns: int) -> None:
+    def adopt(self, quota: QuotaLimit, now_ns: int, wall_ns: int) -> None:
         """Follow a changed quota of the same unit; bookings keep counting in its new length."""
         width = width_ns(quota.window_s)
         self.quota = quota
         if width == self.width_ns:
+            self._follow(wall_ns)
             return
         slot = now_ns // width
         for bucket in self.buckets:
             end_ns = (bucket.slot + 1) * self.width_ns
             bucket.slot = min(slot, end_ns // width)
         self.width_ns = width
-        self.turn_ns = 0
-        self.roll(now_ns)
+        self.roll(now_ns, wall_ns)
 
     def left(self) -> int:
         """May be negative: a ceiling can be lowered and a settlement can be more than held."""
-        return self.quota.ceiling - self.total
+        return self.ceiling - self.total
 
     def reset_ns(self) -> int:
         """When the window will be as if unused; nothing may have been booked since."""
-        return self.turn_ns + SUBSLOTS * self.width_ns
+        return (self.bucket.slot + 1 + SUBSLOTS) * self.width_ns
+
+    def used_at(self, now_ns: int) -> int:
+        """What counts now; changes nothing."""
+        oldest = now_ns // self.width_ns - SUBSLOTS
+        return sum(bucket.count for bucket in self.buckets if bucket.slot >= oldest)
 
     def wait_ns(self, demand: int, ceiling: int, now_ns: int) -> int:
         """How long until the demand fits if nothing else happens; 0: it does, or NEVER_NS."""
@@ -109,11 +125,12 @@ class SlidingWindow:
 class Leases:
     """Slots in use by request id, each until its lease ends; oldest lease first."""
 
-    __slots__ = ("asked_ns", "ends")
+    __slots__ = ("asked_ns", "ceiling", "ends")
 
     def __init__(self) -> None:
         self.ends: dict[bytes, int] = {}
         self.asked_ns = 0
+        self.ceiling = 0  # of the quota that asked last
 
     def is_idle(self, now_ns: int) -> bool:
         """Empty since a while: the moment between being asked for and being used is not idle."""

@@ -31,7 +31,7 @@ from apps.billing.limits.redis.script import (
 
 RedisError = redis.RedisError
 
-_OF_A_CALL: Final = 500  # operations of limits.lua block the server: each is kept short
+_OF_A_CALL: Final = 500  # operations of the script block the server: each is kept short
 _PATCHED: Final = ((6, 2, 20), (7, 2, 11), (7, 4, 6), (8, 0, 4), (8, 2, 2))
 
 

@@ -153,8 +153,8 @@ class RedisLimits:
         known = self._live.get(request_id)
         if known is not None:
             return known.headroom
-        tokens, nano = demand.tokens, demand.nano_usd
-        if tokens < 0 or nano < 0:
+        tokens, nano, output = demand.tokens, demand.nano_usd, demand.output_tokens
+        if nano < 0 or output < 0 or tokens < output:
             raise ValueError("a demand is not negative")
         plan = self._plans.of(scopes, self._wall_ns())
         plan.used_at = clock.monotonic()
@@ -163,10 +163,10 @@ class RedisLimits:
         plan.recent_nano = max(plan.recent_nano, nano)
         asked = (_RESERVE, id_of(request_id), tokens, str(nano), plan.quotas_raw)
         try:
-            answer = await self._tie.ask(*asked, plan.budgets_raw)
+            answer = await self._tie.ask(*asked, plan.budgets_raw, output)
             if answer[0] == _UNKNOWN:
                 await self._load_unknown(answer[1])
-                answer = await self._tie.ask(*asked, plan.budgets_raw)
+                answer = await self._tie.ask(*asked, plan.budgets_raw, output)
         except LinkLost:  # it may have been done all the same
             self._untold[request_id] = (Op.RELEASE, id_of(request_id))
             return await self._go_on_alone(request_id, plan, demand)
@@ -175,7 +175,7 @@ class RedisLimits:
             raise
         if answer[0] != _ADMITTED:
             raise self._refusal(answer, plan, demand)
-        headroom = _headroom(answer)
+        headroom = plan.headroom(answer)
         held = [
             (budget.id, start_s)
             for (_, budget), start_s in zip(plan.budgets, answer[7], strict=True)
@@ -217,22 +217,25 @@ class RedisLimits:
         except LinkLost:
             return True
 
-    async def settle(self, request_id: bytes, *, tokens: int, nano_usd: int) -> None:
+    async def settle(
+        self, request_id: bytes, *, tokens: int, nano_usd: int, output_tokens: int = 0
+    ) -> None:
         """See `Limits.settle`. Does not wait for Redis."""
-        if tokens < 0 or nano_usd < 0:
+        if nano_usd < 0 or output_tokens < 0 or tokens < output_tokens:
             raise ValueError("a settlement is not negative")
         live = self._live.pop(request_id, None)
         if live is None:
             return
         live.plan.spent_nano += nano_usd
         live.plan.hold(-live.nano_usd)
+        used = (tokens, nano_usd, output_tokens)
         if live.is_alone:
-            await self._standby.settle(request_id, tokens, nano_usd)
+            await self._standby.settle(request_id, *used)
         elif self._tie.is_up:
-            said = (_SETTLE, id_of(request_id), tokens, str(nano_usd))
-            self._tie.tell(said, (request_id, live, tokens, nano_usd), can_wait=live.is_roomy)
+            said = (_SETTLE, id_of(request_id), tokens, str(nano_usd), output_tokens)
+            self._tie.tell(said, (request_id, live, *used), can_wait=live.is_roomy)
             return
-        self._say(request_id, self._ended(request_id, live, tokens, nano_usd))
+        self._say(request_id, self._ended(request_id, live, *used))
 
     async def release(self, request_id: bytes) -> None:
         """See `Limits.release`. Does not wait for Redis."""
@@ -262,9 +265,11 @@ class RedisLimits:
         request_id, *rest = told
         self._untold[request_id] = rest[0] if len(rest) == 1 else self._ended(request_id, *rest)
 
-    def _ended(self, request_id: bytes, live: _Live, tokens: int, nano: int) -> tuple[Any, ...]:
+    def _ended(
+        self, request_id: bytes, live: _Live, tokens: int, nano: int, output: int
+    ) -> tuple[Any, ...]:
         if not live.held:
-            return _SETTLE, id_of(request_id), tokens, str(nano)
+            return _SETTLE, id_of(request_id), tokens, str(nano), output
         said = (Op.ANNOUNCE, self._owner, id_of(request_id), tokens, str(nano), True)
         return (*said, live.held, [])
 
@@ -317,7 +322,8 @@ class RedisLimits:
         if code == _LIMITED:
             kind, quota = plan.quotas[answer[7] - 1]
             wait_ns = NEVER_NS if answer[8] == _LUA_NEVER else answer[8] * US
-            return refusals.limited(kind, quota, wait_ns, _headroom(answer), demand)
+            ceiling, room = plan.ceilings[answer[7] - 1], plan.headroom(answer)
+            return refusals.limited(kind, quota, ceiling, wait_ns, room, demand)
         kind, budget = plan.budgets[answer[1] - 1]
         if code == _EXHAUSTED:
             return refusals.exhausted(kind, budget, int(answer[2]), demand.nano_usd)
@@ -383,15 +389,3 @@ class RedisLimits:
             )
             grants[budget_id] = int(granted)
             self._standby.share = max(owners, self._processes)
-
-
-def _headroom(answer: list[Any]) -> Headroom:
-    _, limit_r, left_r, reset_r, limit_t, left_t, reset_t = answer[:7]
-    headroom = Headroom()
-    if limit_r is not False:
-        headroom.limit_requests, headroom.remaining_requests = limit_r, left_r
-        headroom.reset_requests_s = reset_r / 1_000_000
-    if limit_t is not False:
-        headroom.limit_tokens, headroom.remaining_tokens = limit_t, left_t
-        headroom.reset_tokens_s = reset_t / 1_000_000
-    return headroom

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from apps.billing.limits.contract import BudgetLimit, QuotaLimit, ScopeLimits
+from apps.billing.limits.contract import BudgetLimit, Headroom, QuotaLimit, ScopeLimits
 from apps.billing.limits.redis.script import UNITS, encode
-from apps.billing.limits.windows import NS, period_bounds, width_ns
+from apps.billing.limits.windows import NS, US_PER_S, period_bounds, width_ns
 
 _MOST: Final = 10_000
+_NEVER_S: Final = 1 << 40
 
 
 class Plan:
@@ -23,6 +24,7 @@ class Plan:
     __slots__ = (
         "budgets",
         "budgets_raw",
+        "ceilings",
         "closes_ns",
         "held_nano",
         "kinds",
@@ -44,15 +46,10 @@ class Plan:
         for scope in scopes:
             self.quotas.extend((scope.kind, quota) for quota in scope.quotas)
             self.budgets.extend((scope.kind, budget) for budget in scope.budgets)
-        asked = [
-            (str(quota.id), UNITS[quota.unit], width_ns(quota.window_s) // 1000, quota.ceiling)
-            for _, quota in self.quotas
-        ]
-        self.quotas_raw = msgspec.Raw(encode(asked))
-        self.budgets_raw = msgspec.Raw(encode([]))
+        self.ceilings: list[int] = []
+        self.quotas_raw = self.budgets_raw = msgspec.Raw(encode([]))
         self.starts: list[int] = []
-        self.opens_ns = 0
-        self.closes_ns = 0 if self.budgets else 1 << 63
+        self.opens_ns = self.closes_ns = 0
         self.recent_nano = self.spent_nano = self.held_nano = self.most_held_nano = 0
         self.used_at = 0.0
 
@@ -61,17 +58,51 @@ class Plan:
         self.held_nano += nano
         self.most_held_nano = max(self.most_held_nano, self.held_nano)
 
+    def headroom(self, answer: list[Any]) -> Headroom:
+        """What an answer of the script leaves."""
+        _, limit_r, left_r, reset_r, limit_t, left_t, reset_t, _, _, place_r, place_t, missed = (
+            answer
+        )
+        headroom = Headroom()
+        if limit_r is not False:
+            headroom.limit_requests, headroom.remaining_requests = limit_r, left_r
+            headroom.reset_requests_s = reset_r / US_PER_S
+            headroom.scope_requests = self.quotas[place_r - 1][0]
+        if limit_t is not False:
+            headroom.limit_tokens, headroom.remaining_tokens = limit_t, left_t
+            headroom.reset_tokens_s = reset_t / US_PER_S
+            headroom.scope_tokens = self.quotas[place_t - 1][0]
+        if missed:
+            headroom.observed = tuple([self.quotas[place - 1][1].id for place in missed])
+        return headroom
+
     def turn(self, wall_ns: int) -> None:
-        """Ask for the budgets' windows of now."""
+        """Ask by the ceilings of now, and for the budgets' windows of now."""
         bounds = [period_bounds(budget.period, wall_ns // NS) for _, budget in self.budgets]
         self.starts = [start_s for start_s, _ in bounds]
-        self.opens_ns = max(self.starts) * NS
-        self.closes_ns = min(end_s for _, end_s in bounds) * NS
+        self.opens_ns = max(self.starts, default=0) * NS
+        self.closes_ns = min((end_s for _, end_s in bounds), default=_NEVER_S) * NS
+        self._ask_for_quotas(wall_ns)
         asked = [
             (str(budget.id), budget.period, start_s, str(budget.amount_nano))
             for (_, budget), start_s in zip(self.budgets, self.starts, strict=True)
         ]
         self.budgets_raw = msgspec.Raw(encode(asked))
+
+    def _ask_for_quotas(self, wall_ns: int) -> None:
+        asked = []
+        self.ceilings = []
+        for _, quota in self.quotas:
+            ceiling = quota.ceiling
+            if quota.overrides:
+                ceiling, until_s = quota.ceiling_at(wall_ns / NS)
+                if until_s < _NEVER_S:
+                    self.closes_ns = min(self.closes_ns, max(int(until_s * NS), wall_ns + 1))
+                    self.opens_ns = max(self.opens_ns, wall_ns)
+            self.ceilings.append(ceiling)
+            width_us = width_ns(quota.window_s) // 1000
+            asked.append((str(quota.id), UNITS[quota.unit], width_us, ceiling, quota.observes))
+        self.quotas_raw = msgspec.Raw(encode(asked))
 
 
 class Plans:

@@ -1,4 +1,4 @@
-"""The one Lua script of limits, and how its calls are written. Pure."""
+"""The one Lua script of limits, joined from its parts in `lua/`, and how its calls are written."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ from typing import Any, Final
 
 import msgspec
 
-SOURCE: Final = (Path(__file__).parent / "limits.lua").read_bytes()
+_PARTS: Final = sorted((Path(__file__).parent / "lua").glob("*.lua"))
+SOURCE: Final = b"\n".join([part.read_bytes() for part in _PARTS])
 SHA: Final = sha1(SOURCE, usedforsecurity=False).hexdigest()
-UNITS: Final = {"requests": 0, "tokens": 1, "concurrency": 2}
+UNITS: Final = {
+    "requests": 0,
+    "tokens": 1,
+    "concurrency": 2,
+    "input_tokens": 3,
+    "output_tokens": 4,
+}
 GRANT: Final = "grant:"
 """Begins the id of an entry that is no request but money an owner may spend without asking."""
 
 
 class Op(IntEnum):
-    """Operations of limits.lua, by number."""
+    """Operations of the script, by number."""
 
     RESERVE = 1
     SETTLE = 2

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from apps.billing.limits.contract import BudgetLimit, Demand, Headroom, QuotaLimit, ScopeLimits
+import msgspec
+
+from apps.billing.limits.contract import BudgetLimit, Demand, Headroom, ScopeLimits
 from apps.billing.limits.local import LocalLimits
 from apps.billing.limits.redis.plan import Plan
 from chatvault.lib.errors import BudgetExhausted, BudgetHeld, LimitsUnavailable
@@ -46,8 +48,10 @@ class Standby:
     async def extend(self, request_id: bytes, nano_usd: int) -> bool:
         return await self._limits.extend(request_id, nano_usd)
 
-    async def settle(self, request_id: bytes, tokens: int, nano_usd: int) -> None:
-        await self._limits.settle(request_id, tokens=tokens, nano_usd=nano_usd)
+    async def settle(self, request_id: bytes, tokens: int, nano_usd: int, output: int) -> None:
+        await self._limits.settle(
+            request_id, tokens=tokens, nano_usd=nano_usd, output_tokens=output
+        )
 
     async def release(self, request_id: bytes) -> None:
         await self._limits.release(request_id)
@@ -61,7 +65,14 @@ class Standby:
 
     def _share_of(self, scope: ScopeLimits) -> ScopeLimits:
         quotas = tuple(
-            QuotaLimit(quota.id, quota.unit, quota.window_s, max(quota.ceiling // self.share, 1))
+            msgspec.structs.replace(
+                quota,
+                ceiling=self._part(quota.ceiling),
+                overrides=tuple(
+                    msgspec.structs.replace(one, ceiling=self._part(one.ceiling))
+                    for one in quota.overrides
+                ),
+            )
             for quota in scope.quotas
         )
         budgets = tuple(
@@ -69,3 +80,6 @@ class Standby:
             for budget in scope.budgets
         )
         return ScopeLimits(scope.kind, scope.id, quotas, budgets)
+
+    def _part(self, ceiling: int) -> int:
+        return max(ceiling // self.share, 1)

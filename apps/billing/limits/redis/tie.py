@@ -52,7 +52,7 @@ class TieStats(msgspec.Struct):
 
 
 class Tie:
-    """`ask` and `tell` send operations of limits.lua; those of one turn share a round trip.
+    """`ask` and `tell` send operations of the script; those of one turn share a round trip.
 
     Made in the event loop that serves. `resync` is called with whether the epoch is a new one,
     before the tie counts as up, `joined` at the moment it does, `turn` twice a second from then on.
