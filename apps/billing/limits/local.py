@@ -34,23 +34,20 @@ from chatvault.lib.errors import ChatVaultError
 LEASE_S = 900
 
 
-class _Places(msgspec.Struct, gc=False):
-    """Where quotas book a request. `parts` are windows of input or output tokens, `missed` the
-    quotas that only observe and have no room."""
-
-    requests: list[Bucket]
-    tokens: list[Bucket]
-    parts: list[Bucket]
-    leases: list[Leases]
-    missed: list[int]
+_Buckets = list[Bucket]
+_Found = tuple[bool, _Buckets, _Buckets, _Buckets, list[Leases], tuple[int, ...]]
 
 
 class _Reservation(msgspec.Struct, gc=False):
-    """What one request holds. `nano_usd` is held in each of `purses`."""
+    """What one request holds, and where; `parts` are windows of input or output tokens. `nano_usd`
+    is held in each of `purses`."""
 
     demand: Demand
     nano_usd: int
-    places: _Places
+    request_buckets: list[Bucket]
+    token_buckets: list[Bucket]
+    parts: list[Bucket]
+    leases: list[Leases]
     purses: list[BudgetWindow]
     headroom: Headroom
 
@@ -90,29 +87,32 @@ class LocalLimits:
         if nano_usd < 0 or output < 0 or tokens < output:
             raise ValueError("a demand is not negative")
         now_ns, wall_ns = self._monotonic_ns(), self._wall_ns()
-        is_free, places = self._find_places(scopes, demand, now_ns, wall_ns)
+        is_free, by_request, by_token, parts, leases, missed = self._find_windows(
+            scopes, demand, now_ns, wall_ns
+        )
         is_paid, purses = self._find_purses(scopes, nano_usd, wall_ns)
         if not (is_free and is_paid):
-            headroom = headroom_of(places.requests, places.tokens + places.parts, now_ns)
+            headroom = headroom_of(by_request, [*by_token, *parts], now_ns)
             raise self._refusal(scopes, demand, headroom, now_ns, wall_ns)
-        for bucket in places.requests:
+        for bucket in by_request:
             bucket.count += 1
             bucket.window.total += 1
-        for bucket in places.tokens:
+        for bucket in by_token:
             bucket.count += tokens
             bucket.window.total += tokens
-        for bucket in places.parts:
+        for bucket in parts:
             bucket.correct(part_of(bucket, tokens, output))
-        for slots in places.leases:
+        for slots in leases:
             slots.ends[request_id] = now_ns + self._lease_ns
         for purse in purses:
             purse.held += nano_usd
-        by_token = places.tokens + places.parts if places.parts else places.tokens
-        headroom = headroom_of(places.requests, by_token, now_ns)
+        headroom = headroom_of(by_request, [*by_token, *parts] if parts else by_token, now_ns)
         headroom.budgets = tuple([purse.key for purse in purses])
-        if places.missed:
-            headroom.observed = tuple(places.missed)
-        self._reservations[request_id] = _Reservation(demand, nano_usd, places, purses, headroom)
+        if missed:
+            headroom.observed = missed
+        self._reservations[request_id] = _Reservation(
+            demand, nano_usd, by_request, by_token, parts, leases, purses, headroom
+        )
         return headroom
 
     async def extend(self, request_id: bytes, nano_usd: int) -> bool:
@@ -138,9 +138,7 @@ class LocalLimits:
         if held is None:
             return False
         now = self._monotonic_ns()
-        return all(
-            [slots.renew(request_id, now, now + self._lease_ns) for slots in held.places.leases]
-        )
+        return all([slots.renew(request_id, now, now + self._lease_ns) for slots in held.leases])
 
     async def settle(
         self, request_id: bytes, *, tokens: int, nano_usd: int, output_tokens: int = 0
@@ -161,7 +159,7 @@ class LocalLimits:
         if held is None:
             return
         self._let_go(request_id, held, 0, 0)
-        for bucket in held.places.requests:
+        for bucket in held.request_buckets:
             bucket.correct(-1)
 
     def restore(self, settled: Iterable[BudgetState]) -> None:
@@ -231,49 +229,55 @@ class LocalLimits:
             "budgets": len(self._books),
         }
 
-    def _find_places(
+    def _find_windows(  # noqa: PLR0912 - for every request: calls would cost
         self, scopes: tuple[ScopeLimits, ...], demand: Demand, now_ns: int, wall_ns: int
-    ) -> tuple[bool, _Places]:
-        """Whether the quotas have room, and where requests, tokens and slots are booked."""
+    ) -> _Found:
+        """Whether the quotas have room, where requests, tokens, parts of tokens and slots are
+        booked, and which quotas only observe and have no room."""
         windows, tokens = self._windows, demand.tokens
         fits = True
         by_request: list[Bucket] = []
         by_token: list[Bucket] = []
-        places = _Places(by_request, by_token, [], [], [])
+        leases: list[Leases] = []
+        parts: list[Bucket] = []
+        missed: tuple[int, ...] = ()
         for scope in scopes:
             for quota in scope.quotas:
                 unit = quota.unit
                 if unit == "concurrency":
-                    fits = self._find_slot(quota, places, now_ns, wall_ns) and fits
+                    slots = self._slots(quota, now_ns, wall_ns)
+                    if len(slots.ends) < slots.ceiling:
+                        leases.append(slots)
+                    elif quota.observes:
+                        missed += (quota.id,)
+                    else:
+                        fits = False
                     continue
                 window = windows.get(quota.id)
                 if window is None or window.quota is not quota or now_ns >= window.turn_ns:
                     window = self._window(quota, scope.kind, now_ns, wall_ns)
                 if unit == "requests":
-                    found, needed = by_request, 1
-                elif unit == "tokens":
-                    found, needed = by_token, tokens
-                else:
-                    found = places.parts
-                    needed = part_of(window.bucket, tokens, demand.output_tokens)
-                if window.total + needed > window.ceiling:
-                    if quota.observes:
-                        places.missed.append(quota.id)
+                    if window.total < window.ceiling:
+                        by_request.append(window.bucket)
                         continue
+                    found = by_request
+                elif unit == "tokens":
+                    if window.total + tokens <= window.ceiling:
+                        by_token.append(window.bucket)
+                        continue
+                    found = by_token
+                else:
+                    needed = part_of(window.bucket, tokens, demand.output_tokens)
+                    if window.total + needed <= window.ceiling:
+                        parts.append(window.bucket)
+                        continue
+                    found = parts
+                if quota.observes:
+                    missed += (quota.id,)
+                else:
                     fits = False
-                found.append(window.bucket)
-        return fits, places
-
-    def _find_slot(self, quota: QuotaLimit, places: _Places, now_ns: int, wall_ns: int) -> bool:
-        """Whether concurrency has room; what only observes always has."""
-        slots = self._slots(quota, now_ns, wall_ns)
-        if len(slots.ends) < slots.ceiling:
-            places.leases.append(slots)
-        elif quota.observes:
-            places.missed.append(quota.id)
-        else:
-            return False
-        return True
+                    found.append(window.bucket)
+        return fits, by_request, by_token, parts, leases, missed
 
     def _find_purses(
         self, scopes: tuple[ScopeLimits, ...], nano_usd: int, wall_ns: int
@@ -335,14 +339,14 @@ class LocalLimits:
 
     def _let_go(self, request_id: bytes, held: _Reservation, tokens: int, output: int) -> None:
         """Give back what was held, but for `tokens`, of which `output`."""
-        demand, places = held.demand, held.places
+        demand = held.demand
         difference = tokens - demand.tokens
         if difference:
-            for bucket in places.tokens:
+            for bucket in held.token_buckets:
                 bucket.correct(difference)
-        for bucket in places.parts:
+        for bucket in held.parts:
             bucket.correct(part_of(bucket, difference, output - demand.output_tokens))
-        for slots in places.leases:
+        for slots in held.leases:
             slots.ends.pop(request_id, None)
         for purse in held.purses:
             purse.held -= held.nano_usd
