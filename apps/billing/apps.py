@@ -7,7 +7,7 @@ from django.apps import AppConfig
 from django.conf import settings
 
 if TYPE_CHECKING:
-    from apps.billing.limits.contract import BudgetLimit
+    from apps.billing.limits.contract import BudgetLimit, QuotaLimit
 
 
 class BillingConfig(AppConfig):
@@ -16,7 +16,7 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
 
     def ready(self) -> None:
-        from apps.billing import configuration, held, permissions
+        from apps.billing import configuration, held, permissions, quota_uses
         from apps.configuration import announce
 
         configuration.register()
@@ -24,6 +24,7 @@ class BillingConfig(AppConfig):
         if settings.CHATVAULT.redis.is_used:
             announce.register(_publish)
             held.register(_held)
+            quota_uses.register(_used)
 
 
 def _publish() -> None:
@@ -36,3 +37,9 @@ def _held(budgets: Sequence[BudgetLimit]) -> Mapping[int, int]:
     from apps.billing import shared_limits
 
     return shared_limits.held_in_redis(budgets)
+
+
+def _used(quotas: Sequence[QuotaLimit]) -> Mapping[int, int] | None:
+    from apps.billing import shared_limits
+
+    return shared_limits.used_in_redis(quotas)

@@ -29,7 +29,7 @@ class PricingTiers(Collection):
 
 
 class _OfScope(Collection):
-    """Rules on a team, a client or a key: `parent` is which."""
+    """Rules on what `parent` names: a team, a client, a key, an alias or a provider."""
 
     is_whole = True
     parent: ClassVar[str]
@@ -44,6 +44,7 @@ class Quotas(_OfScope):
         Choice(name="unit", choices=tuple(Quota.Unit.values), required=True),
         Whole(name="window_s", default=60, least=1, most=31 * 86_400),
         Whole(name="ceiling", required=True, least=1, most=2**63 - 1),
+        Flag(name="observe", attr="observes", default=False),
         Flag(name="active", attr="is_active"),
     )
 
@@ -82,3 +83,5 @@ def register() -> None:
     for path, scope in (("teams", "team"), ("clients", "client"), ("clients.keys", "key")):
         registry.extend(path, _on(Quotas, scope))
         registry.extend(path, _on(Budgets, scope))
+    for path, scope in (("aliases", "alias"), ("providers", "provider")):
+        registry.extend(path, _on(Quotas, scope))

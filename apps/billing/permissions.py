@@ -21,6 +21,15 @@ def register_own() -> None:
         Rows(view=C.LIMITS_READ, change=C.LIMITS_WRITE, teams=SCOPES, changed_by=WITHIN_TEAM),
     )
     register(
+        "billing.quotaoverride",
+        Rows(
+            view=C.LIMITS_READ,
+            change=C.LIMITS_WRITE,
+            teams=tuple(f"quota__{path}" for path in SCOPES),
+            changed_by=tuple(f"quota__{path}" for path in WITHIN_TEAM),
+        ),
+    )
+    register(
         "billing.budget",
         Rows(view=C.BILLING_READ, change=C.BILLING_WRITE, teams=SCOPES, changed_by=WITHIN_TEAM),
     )

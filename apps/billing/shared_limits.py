@@ -13,7 +13,7 @@ from django.db import transaction
 
 from apps.billing import budget_windows
 from apps.billing.budget_windows import Booked, Window
-from apps.billing.limits.contract import BudgetLimit
+from apps.billing.limits.contract import BudgetLimit, QuotaLimit
 from apps.billing.limits.redis.address import Address, parse_address
 from apps.billing.limits.redis.books import LimitsBooks, OtherEpoch, RedisError, client_of
 from apps.billing.limits.redis.limits import LoadedBudget
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT_S: Final = 0.5
 _MOST_UNTOLD: Final = 20_000
+_OF_A_READ: Final = 500
 _REST_S: Final = 1.0  # after a failure nobody waits for Redis again for as long
 
 
@@ -116,6 +117,23 @@ def held_in_redis(budgets: Sequence[BudgetLimit]) -> Mapping[int, int]:
         _failed(error)
         return {}
     return {budget_id: known.held_nano for (budget_id, _), known in sums.items()}
+
+
+def used_in_redis(quotas: Sequence[QuotaLimit]) -> Mapping[int, int] | None:
+    """What quotas count now; None where Redis does not say."""
+    books = _books()
+    if books is None:
+        return None
+    try:
+        if books.look() is None:
+            return None
+        found: dict[int, int] = {}
+        for start in range(0, len(quotas), _OF_A_READ):
+            found |= books.used(quotas[start : start + _OF_A_READ])
+    except RedisError as error:
+        _failed(error)
+        return None
+    return found
 
 
 def loaded(budget_ids: Iterable[int] | None = None) -> list[LoadedBudget]:

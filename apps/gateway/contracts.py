@@ -96,6 +96,7 @@ class Candidate(msgspec.Struct, frozen=True):
     weight: int
     price: Price | None
     labels: tuple[tuple[bytes, bytes], ...] = ()  # headers that say what served the request
+    scopes: tuple[ScopeLimits, ...] = ()  # of its provider, where that has quotas
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -106,3 +107,4 @@ class Offer(msgspec.Struct, frozen=True):
     is_priced: bool  # every candidate has a price
     most_output: int  # tokens of one choice, where the client sets no cap
     valid_until_s: float
+    limits: ScopeLimits | None = None  # of the alias, where it has quotas

@@ -135,6 +135,7 @@ async def _refuse(
     if plane is not None and not isinstance(error, UpstreamError):
         plane.metrics.refused(error.public_code, error.http_status)
         plane.refusals.note(request, error, plane.keys)
+        plane.quota_counts.refused(error, plane.view.snapshot)
     tell_refused(request, error, plane)
     if outlet.is_started:  # a stream whose books could not be closed is not a finished answer
         await outlet.end(error_event(error))

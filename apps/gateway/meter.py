@@ -29,6 +29,7 @@ class Meter(msgspec.Struct, gc=False):
     prompt_tokens: int  # estimated
     output_cap: int  # output tokens of all choices that the reservation covers
     reserved_nano: int
+    is_limited: bool = False  # there is a reservation
     is_open: bool = True
     is_sent: bool = False  # an intent is in the journal: something may have been sent
     attempts: int = 0
@@ -39,6 +40,7 @@ class Meter(msgspec.Struct, gc=False):
     first_token_at: float = -1.0
     usage: Usage = NOTHING
     usage_source: UsageSource = "none"
+    provider_hold: bytes = b""  # the reservation of the running call, where its provider has quotas
     bill: Bill | None = None  # set when the books are closed
 
     def call_for(self, candidate: Candidate) -> Call:

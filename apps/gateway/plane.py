@@ -11,14 +11,16 @@ import msgspec
 from apps.accounts.credentials import KeyRecord
 from apps.accounts.key_cache import KeyCache
 from apps.accounts.tokens import Verifier
-from apps.billing.limits import Limits
+from apps.billing.limits import Limits, ScopeLimits
 from apps.gateway.breaker import Breaker, RetryBudget
 from apps.gateway.callers import Network
 from apps.gateway.contracts import Candidate, Identity, Offer
 from apps.gateway.gate import Gate, GateOptions
 from apps.gateway.metrics import Metrics
+from apps.gateway.providers_held import ProviderLimits
+from apps.gateway.quota_counts import QuotaCounts
 from apps.gateway.refusals import Refusals
-from apps.gateway.snapshot.model import Deployment, Snapshot
+from apps.gateway.snapshot.model import Client, Deployment, Snapshot
 from apps.providers.adapters.contract import Endpoint
 from apps.providers.upstream import Deadlines, UpstreamPool
 from apps.usage.journal import Journal
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from apps.gateway.tracing import Tracer
 
 FOREVER_S = float("inf")
+MOST_JOINED = 10_000
+Scopes = tuple[ScopeLimits, ...]
 
 
 class PlaneOptions(msgspec.Struct, frozen=True):
@@ -59,7 +63,10 @@ class View:
     __slots__ = (
         "_default_output",
         "_identities",
+        "_joined",
+        "_of_providers",
         "_offers",
+        "_scopes",
         "deadlines",
         "endpoints",
         "snapshot",
@@ -79,6 +86,11 @@ class View:
         self._default_output = options.default_max_output_tokens
         self._identities: dict[tuple[str, int, int, int], Identity] = {}
         self._offers: dict[tuple[str, int | None], Offer] = {}
+        self._scopes: dict[tuple[int, int, int], Scopes] = {}
+        self._joined: dict[tuple[int, int], tuple[Scopes, Scopes]] = {}
+        self._of_providers = {
+            provider_id: (limits,) for provider_id, limits in snapshot.provider_limits.items()
+        }
 
     def identity_of(self, key: KeyRecord) -> Identity | None:
         """Key and client with their rules; None when the client is not in this snapshot."""
@@ -89,12 +101,37 @@ class View:
         client = self.snapshot.clients.get(key.client_id)
         if client is None:
             return None
-        own = self.snapshot.key_limits.get(key.key_id)
-        scopes = (own, *client.scopes) if own else client.scopes
+        scopes = self._scopes_of(key, client)
         has_budget = any(scope.budgets for scope in scopes)
         identity = Identity(key=key, client=client, scopes=scopes, has_budget=has_budget)
         self._identities[place] = identity
         return identity
+
+    def _scopes_of(self, key: KeyRecord, client: Client) -> Scopes:
+        """One tuple for all credentials with the same limits: what is worked out of it is kept."""
+        own = self.snapshot.key_limits.get(key.key_id)
+        person = self.snapshot.user_limits.get(key.user_id)
+        if own is None and person is None:
+            return client.scopes
+        place = (own.id if own else 0, person.id if person else 0, client.id)
+        scopes = self._scopes.get(place)
+        if scopes is None:
+            front = [limits for limits in (own, person) if limits is not None]
+            scopes = self._scopes[place] = (*front, *client.scopes)
+        return scopes
+
+    def scopes_of(self, identity: Identity, offer: Offer) -> Scopes:
+        """All whose limits bind the request at its admission."""
+        scopes = identity.scopes
+        if offer.limits is None:
+            return scopes
+        place = (id(scopes), offer.limits.id)
+        known = self._joined.get(place)
+        if known is None or known[0] is not scopes:
+            if len(self._joined) >= MOST_JOINED:
+                self._joined.clear()
+            known = self._joined[place] = (scopes, (*scopes, offer.limits))
+        return known[1]
 
     def offer_of(self, alias_name: str, book_id: int | None) -> Offer | None:
         """The candidates of an alias at a book's prices of now; None for an unknown alias."""
@@ -130,7 +167,10 @@ class View:
                 (b"x-chatvault-alias", alias_name.encode()),
                 (b"x-chatvault-deployment", deployment.name.encode()),
             )
-            candidates.append(Candidate(deployment, endpoint, target.weight, current, labels))
+            of_provider = self._of_providers.get(deployment.provider_id, ())
+            candidates.append(
+                Candidate(deployment, endpoint, target.weight, current, labels, of_provider)
+            )
         return Offer(
             alias=alias,
             candidates=tuple(candidates),
@@ -140,6 +180,7 @@ class View:
                 default=0,
             ),
             valid_until_s=until_s,
+            limits=self.snapshot.alias_limits.get(alias.id),
         )
 
 
@@ -179,6 +220,8 @@ class DataPlane:
         self.pool = pool
         self.metrics = metrics or Metrics()
         self.refusals = Refusals()
+        self.quota_counts = QuotaCounts()
+        self.provider_limits = ProviderLimits(limits)
         self.gate = Gate(options.gate, self.metrics)
         self.dice = dice or random.Random()  # noqa: S311 – it spreads load, it keeps no secret
         self.breaker = Breaker()
@@ -194,8 +237,10 @@ class DataPlane:
 
     async def renew_leases(self) -> None:
         """Keep the concurrency slots of the requests that still run."""
-        for request_id in list(self.live):
+        for request_id, meter in list(self.live.items()):
             await self.limits.renew(request_id)
+            if meter.provider_hold:
+                await self.limits.renew(meter.provider_hold)
 
     def watch(self, tracer: Tracer | None, log_ratio: float) -> None:
         """Tell of requests from now on: in traces, in the log, in both or in neither."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from apps.gateway.metrics import FAMILIES as COUNTED
 from apps.gateway.metrics import LOOP_LAG, MAX_SERVED
+from apps.gateway.quota_counts import OBSERVED, REFUSED
 from apps.gateway.redis_figures import FAMILIES as REDIS
 from apps.gateway.redis_figures import redis_figures
 from chatvault.lib import clock
@@ -65,7 +66,7 @@ SYNC_FAILURES: Final = Family(
 
 FAMILIES: Final = (
     *COUNTED, DEPLOYMENT, BREAKER, CONNECTIONS, REVISION, FOLLOWED, WRITABLE, HEADROOM,
-    SYNC_FAILURES, *REDIS,
+    SYNC_FAILURES, REFUSED, OBSERVED, *REDIS,
 )  # fmt: skip
 
 
@@ -95,6 +96,7 @@ class PlaneFigures:
         yield WRITABLE, single(int(plane.journal.is_writable()))
         yield HEADROOM, single(plane.journal.headroom_bytes)
         yield SYNC_FAILURES, single(plane.journal.sync_failures)
+        yield from plane.quota_counts.figures()
         yield from redis_figures(plane.limits)
 
     def _deployments(self) -> Figures:

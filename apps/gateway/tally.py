@@ -36,7 +36,8 @@ def write_tally(plane: DataPlane) -> bool:
     """One record of all since the last; False when there was nothing, or no room for it."""
     refused = plane.refusals.pending()
     found = faults.take()
-    if not refused and not found:
+    quotas = plane.quota_counts.pending()
+    if not refused and not found and not quotas:
         return False
     rows = tuple(
         FaultRow(one.name, one.place, one.count, one.last_ms, one.detail, one.request_id)
@@ -45,10 +46,11 @@ def write_tally(plane: DataPlane) -> bool:
     try:
         if not plane.journal.is_writable():
             raise JournalUnavailable
-        plane.journal.append(Tally(clock.wall_ns() // 1_000_000, refused, rows))
+        plane.journal.append(Tally(clock.wall_ns() // 1_000_000, refused, rows, quotas))
     except (JournalUnavailable, ValueError):
         for one in found:
             faults.add(one)
         return False
     plane.refusals.written()
+    plane.quota_counts.written(quotas)
     return True

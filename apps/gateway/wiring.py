@@ -18,9 +18,9 @@ from django.db import DatabaseError, close_old_connections
 from apps.accounts import bearers
 from apps.accounts.credentials import Asker, KeyRecord, Question
 from apps.accounts.key_cache import KeyCache
-from apps.billing import held, shared_limits
+from apps.billing import held, quota_uses, shared_limits
 from apps.billing.limits import LocalLimits
-from apps.billing.limits.contract import BudgetLimit
+from apps.billing.limits.contract import BudgetLimit, QuotaLimit
 from apps.billing.limits.redis.limits import LoadedBudget, RedisLimits
 from apps.configuration import announce
 from apps.gateway import gate
@@ -175,12 +175,14 @@ class Wiring:
         ]
         if isinstance(self._limits, LocalLimits):
             held.register(held_source(self._limits))
+            quota_uses.register(uses_source(self._limits))
             self._tasks.append(asyncio.create_task(_correct_budgets(self._source, self._limits)))
         return plane
 
     async def stop(self) -> None:
         if isinstance(self._limits, LocalLimits):
             held.register(None)
+            quota_uses.register(None)
         refused.register(None)
         for task in self._tasks:
             task.cancel()
@@ -324,6 +326,24 @@ def held_source(limits: LocalLimits) -> held.Source:
         except TimeoutError:
             answer.cancel()
             return {}
+
+    return ask
+
+
+def uses_source(limits: LocalLimits) -> quota_uses.Source:
+    """The same for what quotas count now."""
+    loop = asyncio.get_running_loop()
+
+    async def read(quotas: Sequence[QuotaLimit]) -> dict[int, int]:
+        return limits.used(quotas)
+
+    def ask(quotas: Sequence[QuotaLimit]) -> Mapping[int, int] | None:
+        answer = asyncio.run_coroutine_threadsafe(read(quotas), loop)
+        try:
+            return answer.result(timeout=HELD_TIMEOUT_S)
+        except TimeoutError:
+            answer.cancel()
+            return None
 
     return ask
 

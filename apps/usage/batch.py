@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from django.db import connection, transaction
 
-from apps.billing import budget_windows
+from apps.billing import budget_windows, quota_history
 from apps.billing.budget_windows import Booked, Charge
 from apps.billing.ledger import LATE_SETTLEMENT, LedgerRow, Parties, as_text, late_entries
 from apps.billing.models import LedgerEntry
@@ -71,6 +71,8 @@ def commit(batch: Batch, *, journal_id: str, names: Names) -> Committed:
         budget_windows.lock()
         charges, booked = _book_closed(batch.closed, names, as_text(now))
         errors = error_groups.book(booked, batch.tallies, names)
+        for tally in batch.tallies:
+            quota_history.add(tally.at_ms, [msgspec.structs.astuple(row) for row in tally.quotas])
         late, orphans = _book_late(batch.unmatched, as_text(now))
         windows = budget_windows.book(charges + late, now)
         _keep_open(batch, journal_id)

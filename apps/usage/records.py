@@ -21,6 +21,7 @@ _KIND: Final = struct.Struct("<BH")
 _HEAD: Final = struct.Struct("<2sBHI")
 HEAD_BYTES: Final = _HEAD.size
 MAX_PAYLOAD: Final = 0xFFFF
+MOST_QUOTA_ROWS: Final = 500  # of one Tally
 
 
 # Bounds of the columns they end in; a record beyond them is damaged. Checked when it is read.
@@ -131,12 +132,21 @@ class FaultRow(msgspec.Struct, array_like=True, frozen=True):
     request_id: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
 
 
+class QuotaRow(msgspec.Struct, array_like=True, frozen=True):
+    """What one quota refused since the last Tally, or would have."""
+
+    quota_id: Whole
+    refused: Whole
+    observed: Whole
+
+
 class Tally(msgspec.Struct, array_like=True, tag=6, frozen=True):
     """What one process refused, and what went wrong inside it, since its last Tally."""
 
     at_ms: Millis
     refused: tuple[RefusedRow, ...] = ()
     faults: tuple[FaultRow, ...] = ()
+    quotas: tuple[QuotaRow, ...] = ()
 
 
 RequestRecord = Intent | AttemptStart | AttemptEnd | Progress | Settle

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Model, QuerySet
 
-from apps.billing import budget_windows
+from apps.billing import budget_windows, quota_history
 from apps.usage import partitions
 from apps.usage.models import Attempt, KeptSince, RequestLog
 from apps.usage.partitions import Progress
@@ -49,6 +49,7 @@ def apply(*, now: datetime | None = None, progress: Progress | None = None) -> R
     for subject, kept_days in days.items():
         if kept_days:
             _remove(subject, today - timedelta(days=kept_days), removed, progress)
+    quota_history.forget(before=today - quota_history.KEPT)
     return removed
 
 

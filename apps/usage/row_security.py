@@ -35,6 +35,8 @@ POLICIES: Final = {
     "accounts_issuerrule": _OF_CLIENT,
     "audit_auditevent": _OF_TEAM,
     "billing_quota": _OF_OWNER,
+    "billing_quotaoverride": "quota_id IN (SELECT id FROM billing_quota)",
+    "billing_quotahour": "quota_id IN (SELECT id FROM billing_quota)",
     "billing_budget": _OF_OWNER,
     "billing_budgetwindow": "budget_id IN (SELECT id FROM billing_budget)",
     "billing_ledgerentry": _OF_TEAM,

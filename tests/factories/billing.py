@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from apps.billing.models import Budget, LedgerEntry, Price, PriceBook, PricingTier, Quota
+from apps.billing.models import SCOPES, Budget, LedgerEntry, Price, PriceBook, PricingTier, Quota
 from chatvault.lib import clock, ids
 from tests.factories.accounts import make_client
 from tests.factories.numbers import unique
@@ -33,13 +33,13 @@ def make_tier(**fields: Any) -> PricingTier:
 
 
 def _scoped(fields: dict[str, Any]) -> dict[str, Any]:
-    if not {"team", "client", "key"} & set(fields):
+    if not set(SCOPES) & set(fields):
         fields["client"] = make_client()
     return fields
 
 
 def make_quota(**fields: Any) -> Quota:
-    """By default 60 requests a minute of a new client; give team, client or key."""
+    """By default 60 requests a minute of a new client; or give what it is on."""
     return Quota.objects.create(**{"unit": "requests", "ceiling": 60} | _scoped(fields))
 
 

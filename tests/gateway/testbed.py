@@ -105,7 +105,9 @@ class Gateway:
         self._endpoints: dict[int, Endpoint] = {}
         self._aliases: dict[str, Alias] = {}
         self._clients: dict[int, Client] = {}
-        self._key_limits: dict[int, ScopeLimits] = {}
+        self._more_limits: dict[str, dict[int, ScopeLimits]] = {
+            kind: {} for kind in ("key", "user", "alias", "provider")
+        }
         self._prices: dict[str, tuple[Price, ...]] = {}
         self._keys: dict[str, KeyRecord] = {}
         self._version = 0
@@ -167,7 +169,7 @@ class Gateway:
             deployment = Deployment(
                 id=number, name=f"{name}@{number}", provider=family, family=family,
                 base_url=base_url, model=name, options=dict(options or {}),
-                max_output_tokens=max_output_tokens,
+                max_output_tokens=max_output_tokens, provider_id=number,
             )  # fmt: skip
             self._deployments[number] = deployment
             self._endpoints[number] = Endpoint(
@@ -206,6 +208,12 @@ class Gateway:
         self._adopt()
         return secret
 
+    def limit(self, kind: str, number: int, *quotas: QuotaLimit) -> None:
+        """Quotas of a key, a user, an alias or a provider, of which each deployment has one. They
+        are numbered in the order in which they were added."""
+        self._more_limits[kind][number] = ScopeLimits(kind, number, quotas)
+        self._adopt()
+
     def add_token(self, key: str, prefix: str = OAUTH_PREFIX, **changes: Any) -> str:
         """A token of the client of `key`, as an OAuth application or another key would show it."""
         known = self._keys[digest(key.encode(), PEPPER)]
@@ -230,7 +238,7 @@ class Gateway:
             aliases=dict(self._aliases),
             prices={BOOK_ID: dict(self._prices)},
             clients=dict(self._clients),
-            key_limits=dict(self._key_limits),
+            **{f"{kind}_limits": dict(known) for kind, known in self._more_limits.items()},
         )
         return View(snapshot, dict(self._endpoints), self._options)
 

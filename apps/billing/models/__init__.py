@@ -1,10 +1,11 @@
 from .catalogue import CatalogueChange
 from .ledger import LedgerEntry
-from .limits import Budget, BudgetWindow, Quota
+from .limits import SCOPES, Budget, BudgetWindow, Quota, QuotaHour, QuotaOverride
 from .prices import Price, PriceBook, PricingTier
 from .shared import Counter, GatewayNode
 
 __all__ = [
+    "SCOPES",
     "Budget",
     "BudgetWindow",
     "CatalogueChange",
@@ -15,4 +16,6 @@ __all__ = [
     "PriceBook",
     "PricingTier",
     "Quota",
+    "QuotaHour",
+    "QuotaOverride",
 ]

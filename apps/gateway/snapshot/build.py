@@ -14,7 +14,8 @@ from django.db.models import Model, Prefetch, Q
 from apps.accounts import models as accounts
 from apps.accounts import signing
 from apps.billing import models as billing
-from apps.billing.limits import BudgetLimit, QuotaLimit, ScopeLimits
+from apps.billing import quota_uses
+from apps.billing.limits import BudgetLimit, ScopeLimits
 from apps.billing.pricing import Price, Terms
 from apps.configuration import revisions
 from apps.gateway.snapshot.model import Alias, Client, Deployment, Snapshot, Target
@@ -28,7 +29,6 @@ from chatvault.lib.errors import UpstreamForbidden
 log = logging.getLogger(__name__)
 
 _PPM_PER_PERCENT = 10_000
-_SCOPES = ("key", "client", "team")
 
 
 def build_snapshot() -> Snapshot:
@@ -48,6 +48,9 @@ def build_snapshot() -> Snapshot:
         prices=_prices(clock.now()),
         clients=_clients(limits),
         key_limits=limits["key"],
+        user_limits=limits["user"],
+        alias_limits=limits["alias"],
+        provider_limits=limits["provider"],
         unusable=unusable,
         issuers=signing.issuers(),
     )
@@ -92,6 +95,7 @@ def _deployment(row: providers.Deployment) -> Deployment | None:
         max_output_tokens=row.max_output_tokens,
         connect_timeout_s=provider.connect_timeout_s,
         first_byte_timeout_s=provider.first_byte_timeout_s,
+        provider_id=provider.pk,
     )
 
 
@@ -156,16 +160,18 @@ def _terms(tier: billing.PricingTier | None) -> Terms:
 
 def _limits() -> dict[str, dict[int, ScopeLimits]]:
     """Active limits by kind of scope and its id."""
+    overrides: dict[int, list[billing.QuotaOverride]] = defaultdict(list)
+    for row in billing.QuotaOverride.objects.to_come(clock.now()).order_by("starts_at", "pk"):
+        overrides[row.quota_id].append(row)
     quotas = _by_scope(billing.Quota.objects.filter(is_active=True).order_by("pk"))
     budgets = _by_scope(billing.Budget.objects.filter(is_active=True).order_by("pk"))
-    found: dict[str, dict[int, ScopeLimits]] = {kind: {} for kind in _SCOPES}
+    found: dict[str, dict[int, ScopeLimits]] = {kind: {} for kind in billing.SCOPES}
     for kind, scope_id in dict.fromkeys([*quotas, *budgets]):
         found[kind][scope_id] = ScopeLimits(
             kind=kind,
             id=scope_id,
             quotas=tuple(
-                QuotaLimit(row.pk, row.unit, row.window_s, row.ceiling)
-                for row in quotas[kind, scope_id]
+                quota_uses.limit_of(row, overrides[row.pk]) for row in quotas[kind, scope_id]
             ),
             budgets=tuple(
                 BudgetLimit(row.pk, row.amount_nano, row.period) for row in budgets[kind, scope_id]
@@ -177,8 +183,8 @@ def _limits() -> dict[str, dict[int, ScopeLimits]]:
 def _by_scope(rows: Iterable[Model]) -> dict[tuple[str, int], list[Any]]:
     found: dict[tuple[str, int], list[Any]] = defaultdict(list)
     for row in rows:
-        for kind in _SCOPES:
-            scope_id = getattr(row, f"{kind}_id")
+        for kind in billing.SCOPES:
+            scope_id = getattr(row, f"{kind}_id", None)
             if scope_id is not None:
                 found[kind, scope_id].append(row)
     return found

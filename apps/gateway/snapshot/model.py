@@ -31,6 +31,7 @@ class Deployment(msgspec.Struct, frozen=True):
     max_output_tokens: int | None = None
     connect_timeout_s: float | None = None
     first_byte_timeout_s: float | None = None
+    provider_id: int = 0
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -71,5 +72,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     prices: dict[int, dict[str, tuple[Price, ...]]] = {}  # book id, model: newest start first
     clients: dict[int, Client] = {}
     key_limits: dict[int, ScopeLimits] = {}  # by key id, where the key has limits of its own
+    user_limits: dict[int, ScopeLimits] = {}  # of the people whose tokens call
+    alias_limits: dict[int, ScopeLimits] = {}
+    provider_limits: dict[int, ScopeLimits] = {}
     unusable: frozenset[int] = frozenset()  # deployments that are active and make no sense
     issuers: tuple[TokenIssuer, ...] = ()  # whose JWTs are believed, with their public keys

@@ -29,18 +29,21 @@ async def admit(
     output = _most_output(request, offer)
     nano = 0
     headroom = NO_LIMITS
-    if identity.scopes:
+    scopes = plane.view.scopes_of(identity, offer)
+    if scopes:
         if identity.has_budget:
             terms = identity.client.terms
             nano = _most_money(offer, terms, prompt=most_prompt, output=output)
-        demand = Demand(tokens=prompt + output, nano_usd=nano)
+        demand = Demand(prompt + output, nano, output)
         try:
-            headroom = await plane.limits.reserve(request.id, identity.scopes, demand)
+            headroom = await plane.limits.reserve(request.id, scopes, demand)
         except BudgetExhausted as error:
             raise error.with_status(plane.options.budget_exhausted_status) from None
         if failpoints.ARMED:
             failpoints.reach("reserved")
         plane.metrics.admitted(headroom)
+        if headroom.observed:
+            plane.quota_counts.observed(headroom.observed, plane.view.snapshot)
     return Meter(
         request,
         identity,
@@ -50,6 +53,7 @@ async def admit(
         prompt,
         output,
         nano,
+        bool(scopes),
     )
 
 

@@ -23,6 +23,7 @@ from apps.providers.upstream import UpstreamResponse
 from chatvault.lib import clock
 from chatvault.lib.errors import (
     NoDeployment,
+    RateLimited,
     UpstreamError,
     UpstreamForbidden,
     UpstreamInvalid,
@@ -101,20 +102,45 @@ class Upstream:
 
 
 async def call(plan: list[Candidate], meter: Meter, plane: DataPlane) -> Upstream:
-    """The first of the plan that answers. Raises the last UpstreamError, or NoDeployment."""
+    """The first of the plan that answers, of at most `max_attempts`. A provider whose quotas have
+    nothing left is passed over, which is no attempt.
+
+    Raises the last UpstreamError, RateLimited when all were passed over, or NoDeployment.
+    """
     plane.retries.earn()
     failure: UpstreamError | None = None
+    full: RateLimited | None = None
     for candidate in plan:
+        if meter.attempts >= plane.options.max_attempts:
+            break
+        if failure is not None and not _may_retry(failure, candidate, meter, plane):
+            break
+        if candidate.scopes:
+            try:
+                await _hold_provider(candidate, meter, plane)
+            except RateLimited as refusal:
+                full = full or refusal
+                continue
         if failure is not None:
-            if not _may_retry(failure, candidate, meter, plane):
-                break
             is_same = meter.candidate is candidate
             plane.metrics.tried_again(candidate.deployment, is_same=is_same)
         try:
             return await _attempt(candidate, meter, plane)
         except UpstreamError as error:
             failure = error
-    raise failure or NoDeployment
+            if meter.provider_hold:
+                await plane.provider_limits.settle(meter)
+    raise failure or full or NoDeployment
+
+
+async def _hold_provider(candidate: Candidate, meter: Meter, plane: DataPlane) -> None:
+    try:
+        observed = await plane.provider_limits.hold(candidate, meter)
+    except BaseException:
+        plane.breaker.unused(candidate.deployment.id)
+        raise
+    if observed:
+        plane.quota_counts.observed(observed, plane.view.snapshot)
 
 
 def _may_retry(

@@ -9,7 +9,7 @@ from apps.gateway.strategies import STRATEGIES
 
 
 def route(meter: Meter, plane: DataPlane) -> list[Candidate]:
-    """At most `max_attempts` calls: healthy candidates in the strategy's order.
+    """Healthy candidates in the strategy's order; `call` counts how many it tries.
 
     When the breaker refuses every one, all are tried (panic mode). A single candidate stands
     twice, so that a passing fault can be retried.
@@ -20,4 +20,4 @@ def route(meter: Meter, plane: DataPlane) -> list[Candidate]:
         return [candidates[0]] * min(2, plane.options.max_attempts)
     order = STRATEGIES[offer.alias.strategy](candidates, plane.dice)
     healthy = [candidate for candidate in order if plane.breaker.allows(candidate.deployment.id)]
-    return (healthy or order)[: plane.options.max_attempts]
+    return healthy or order

@@ -19,7 +19,9 @@ def bill_of(meter: Meter) -> pricing.Bill:
 
 async def settle(meter: Meter, bill: pricing.Bill, plane: DataPlane) -> None:
     """Resolve the reservation: book what was used, or give all back if nothing was sent."""
-    if not meter.identity.scopes:
+    if meter.provider_hold:
+        await plane.provider_limits.settle(meter)
+    if not meter.is_limited:
         return
     if not meter.is_sent:
         await plane.limits.release(meter.request.id)
@@ -29,4 +31,5 @@ async def settle(meter: Meter, bill: pricing.Bill, plane: DataPlane) -> None:
         meter.request.id,
         tokens=usage.input_tokens + usage.output_tokens,
         nano_usd=bill.charged_nano,
+        output_tokens=usage.output_tokens,
     )

@@ -15,11 +15,13 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from apps.billing.limits.contract import QuotaLimit
 from apps.billing.limits.redis.address import Address
 from apps.billing.limits.redis.limits import LoadedBudget
 from apps.billing.limits.redis.script import (
     SHA,
     SOURCE,
+    UNITS,
     Op,
     checked,
     decode,
@@ -28,6 +30,7 @@ from apps.billing.limits.redis.script import (
     news_channel,
     root_key,
 )
+from apps.billing.limits.windows import SUBSLOTS
 
 RedisError = redis.RedisError
 
@@ -215,6 +218,22 @@ class LimitsBooks:
             if period is not None
         }
 
+    def used(self, quotas: Sequence[QuotaLimit]) -> dict[int, int]:
+        """What counts now, by quota id; changes nothing."""
+        seconds, rest = cast(tuple[int, int], self._client.time())
+        now_us = seconds * 1_000_000 + rest
+        with self._client.pipeline(transaction=False) as pipe:
+            for quota in quotas:
+                if quota.unit == "concurrency":
+                    pipe.zrangebyscore(self._key(f"c:{quota.id}"), f"({now_us}", "+inf")
+                else:
+                    pipe.hgetall(self._key(f"q:{quota.id}:{UNITS[quota.unit]}"))
+            found = pipe.execute()
+        return {
+            quota.id: len(known) if quota.unit == "concurrency" else _counted(known, now_us)
+            for quota, known in zip(quotas, found, strict=True)
+        }
+
     def clean_up(self) -> int:
         """Remove what earlier epochs left behind; a little at a time."""
         current, removed = self._key("").encode(), 0
@@ -282,6 +301,15 @@ def is_vulnerable(version: str) -> bool:
     numbers = tuple(int(part) if part.isdigit() else 0 for part in version.split("."))[:3]
     line = [fixed for fixed in _PATCHED if fixed[:2] == numbers[:2]]
     return numbers < line[0] if line else numbers < _PATCHED[-1]
+
+
+def _counted(window: Mapping[bytes, bytes], now_us: int) -> int:
+    """What the sub-slots of a window count now."""
+    if b"w" not in window:
+        return 0
+    oldest = now_us // int(window[b"w"]) - SUBSLOTS
+    slots = [(int(name), int(count)) for name, count in window.items() if name.isdigit()]
+    return sum(count for slot, count in slots if slot >= oldest)
 
 
 def _parts(items: list[Any]) -> Iterable[list[Any]]:
