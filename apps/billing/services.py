@@ -1,4 +1,5 @@
-"""What is done to prices. A row that was in use is ended and followed by another, never changed."""
+"""What is done to prices and limits. A price that was in use is ended and followed by another,
+never changed."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.billing.models import Price, PriceBook
+from apps.configuration import announce
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -62,3 +64,9 @@ def end_prices(*, prices: Iterable[Price], at: datetime | None) -> None:
             continue
         price.valid_to = at
         price.save(update_fields=["valid_to"])
+
+
+def limits_changed() -> None:
+    """Gateways take the limits anew once the transaction has committed: also of people and
+    temporary ceilings, which are no part of the configuration's revisions."""
+    announce.after_commit("billing.limits")

@@ -50,7 +50,7 @@ def quota_in_words(quota: Quota) -> str:
     """Such as "600 requests in any 60 seconds"."""
     if quota.unit == Quota.Unit.CONCURRENCY:
         return f"{quota.ceiling:,} requests at the same time"
-    return f"{quota.ceiling:,} {quota.unit} in any {span(quota.window_s)}"
+    return f"{quota.ceiling:,} {quota.unit.replace('_', ' ')} in any {span(quota.window_s)}"
 
 
 def budget_in_words(budget: Budget) -> str:

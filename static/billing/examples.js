@@ -65,7 +65,7 @@
       if (!/^[1-9]\d*$/.test(ceiling)) return DASH;
       if (unit === "concurrency") return `${grouped(ceiling)} requests at the same time`;
       if (!unit || !/^[1-9]\d*$/.test(window)) return DASH;
-      return `${grouped(ceiling)} ${unit} in any ${span(Number(window))}`;
+      return `${grouped(ceiling)} ${unit.replace("_", " ")} in any ${span(Number(window))}`;
     },
     budget() {
       const nano = amount("budget");

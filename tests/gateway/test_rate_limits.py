@@ -130,7 +130,7 @@ class TestProviders:
     def test_slots_are_held_while_a_call_runs_and_freed_at_its_end(self, two, upstream):
         two.limit("provider", 1, QuotaLimit(1, "concurrency", 1, 1))
         key = two.add_client()
-        upstream.will_stream("Hello", hold_after=1, model="first")
+        upstream.will_stream("Hello", " you", hold_after=1, model="first")
         with HTTP.stream(
             "POST",
             f"{two.openai_url}/chat/completions",

@@ -8,6 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.billing.budget_use import BudgetUse
+from apps.billing.quota_uses import QuotaUse
 from apps.billing.words import short_usd
 from chatvault.lib.money import format_usd
 
@@ -50,3 +51,23 @@ def _percent(part: int, whole: int) -> int:
     if not whole:
         return 100
     return max(0, min(100, -(-part * 100 // whole)))
+
+
+def quota_bar(use: QuotaUse) -> str | SafeString:
+    """What of a quota is used now."""
+    if use.used is None:
+        return "–"
+    level = "over" if use.share >= 1 else "high" if use.share >= _FULL else "fine"
+    return format_html(
+        '<div class="cv-budget" data-level="{}"><meter class="cv-meter" min="0" max="{}" '
+        'value="{}" aria-label="{} of {}"></meter>'
+        '<div class="cv-figures"><b>{}</b> of {} · {} left</div></div>',
+        level,
+        use.ceiling,
+        min(use.used, use.ceiling),
+        use.used,
+        use.ceiling,
+        f"{use.used:,}",
+        f"{use.ceiling:,}",
+        f"{use.left:,}",
+    )

@@ -8,9 +8,12 @@ from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
 
 from apps.billing.admin.money import MoneyForm, UsdField
-from apps.billing.models import Budget, Quota
+from apps.billing.models import SCOPES as QUOTA_SCOPES
+from apps.billing.models import Budget, Quota, QuotaOverride
+from chatvault.lib import clock
 
 SCOPES = ("team", "client", "key")
+"""What a budget can be on; a quota on more."""
 LONGEST_S = 31 * 86_400
 
 
@@ -18,11 +21,13 @@ class ScopedForm(forms.ModelForm):
     """One team, client or key, chosen once: what was counted belongs to it. The page leaves the
     fields out once there is a row, and within an inline, where the page is the scope."""
 
+    scopes: tuple[str, ...] = SCOPES
     unique_with: tuple[str, ...] = ()
+    nobody = "Choose a team, a client or a key that this is for."
 
     @property
     def _scope_fields(self) -> list[str]:
-        return [name for name in SCOPES if name in self.fields] if "team" in self.fields else []
+        return [name for name in self.scopes if name in self.fields]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -34,12 +39,12 @@ class ScopedForm(forms.ModelForm):
     def _check_scope(self, cleaned: dict[str, Any]) -> None:
         chosen = [name for name in self._scope_fields if cleaned.get(name)]
         if not chosen and not any(name in self.errors for name in self._scope_fields):
-            self.add_error("team", "Choose a team, a client or a key that this is for.")
+            self.add_error(self._scope_fields[0], self.nobody)
         for name in chosen[1:]:
             self.add_error(name, f"Leave this empty: a {chosen[0]} is chosen already.")
 
     def _check_once(self, cleaned: dict[str, Any]) -> None:
-        scope = {name: cleaned.get(name) or getattr(self.instance, name) for name in SCOPES}
+        scope = {name: cleaned.get(name) or getattr(self.instance, name) for name in self.scopes}
         given = {name: row for name, row in scope.items() if row is not None and row.pk}
         values = {name: cleaned.get(name) for name in self.unique_with}
         if len(given) != 1 or None in values.values():
@@ -52,20 +57,31 @@ class ScopedForm(forms.ModelForm):
 
 
 class QuotaForm(ScopedForm):
+    scopes = QUOTA_SCOPES
     unique_with = ("unit", "window_s")
+    nobody = "Choose what this is for: a team, a client, a key, a person, a model or a provider."
 
     class Meta:
         model = Quota
-        fields = (*SCOPES, "unit", "ceiling", "window_s", "is_active")
+        fields = (*QUOTA_SCOPES, "unit", "ceiling", "window_s", "observes", "is_active")
+        labels = {"user": "Person", "alias": "Model"}
         help_texts = {
-            "team": "All clients of the team together. Choose a team, a client or a key.",
-            "client": "All keys of the client together.",
+            "team": "All clients of the team together. Choose exactly one of these.",
+            "client": "All keys and tokens of the client together.",
             "key": "This key alone.",
-            "unit": "What is counted: requests, tokens (prompt and completion together), or "
-            "requests that are running at the same time.",
-            "ceiling": "The most that is let through; the request that would pass it gets 429.",
+            "user": "All tokens (JWT and OAuth) of the person together, whichever client pays.",
+            "alias": "Everybody who asks for this model, together: it protects what is behind it.",
+            "provider": "All calls to the provider together. One that is reached is passed over "
+            "while another deployment of the model is free, else the answer is 429. For example "
+            "what the provider's contract allows, less a little.",
+            "unit": "What is counted: requests; tokens (prompt and completion together); tokens of "
+            "prompts or of completions alone; or requests that are running at the same time.",
+            "ceiling": "The most that is let through; the request that would pass it gets 429. For "
+            "example 600 requests in 60 seconds, or 2000000 tokens in 86400.",
             "window_s": "Length of the sliding window: 60 is a minute, 3600 an hour, 86400 a day, "
             "at most 31 days. Running requests have no window.",
+            "observes": "Refuse nothing, only count what would have been refused: to try a ceiling "
+            "before it is in force. Callers do not notice.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -109,3 +125,31 @@ class BudgetForm(ScopedForm, MoneyForm):
         if "period" in self.fields:
             self.fields["period"].disabled = self.instance.pk is not None
             self.fields["period"].widget.attrs["data-cv-period"] = "budget"
+
+
+class OverrideForm(forms.ModelForm):
+    """Another ceiling for a while. It ends by itself; what has ended is kept to be seen."""
+
+    class Meta:
+        model = QuotaOverride
+        fields = ("ceiling", "starts_at", "ends_at", "reason")
+        help_texts = {
+            "ceiling": "In the quota's own unit, higher or lower than its ceiling.",
+            "starts_at": "UTC, such as 2026-12-01 08:00.",
+            "ends_at": "UTC. From then on the quota's own ceiling holds again, by itself.",
+            "reason": "Why, for whoever reads it later: “launch of the new site”.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "ceiling" in self.fields:
+            self.fields["ceiling"].validators.append(MinValueValidator(1))
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        starts, ends = cleaned.get("starts_at"), cleaned.get("ends_at")
+        if starts and ends and ends <= starts:
+            self.add_error("ends_at", "It must end after it starts.")
+        elif ends and ends <= clock.now() and "ends_at" in self.changed_data:
+            self.add_error("ends_at", "This is past already: choose a time to come.")
+        return cleaned

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, prefetch_related_objects
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,17 +19,21 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import display
 
-from apps.accounts.admin.pages import VersionedPage, link_to
-from apps.billing import words
+from apps.accounts.admin.limited import asking
+from apps.accounts.admin.pages import VersionedPage, actor_of, link_to
+from apps.accounts.roles import Capability
+from apps.billing import quota_history, quota_uses, services, words
 from apps.billing.admin import bars
-from apps.billing.admin.limit_forms import SCOPES, BudgetForm, QuotaForm
+from apps.billing.admin.limit_forms import SCOPES, BudgetForm, OverrideForm, QuotaForm
 from apps.billing.admin.money import MoneyMedia
 from apps.billing.budget_use import uses_of
-from apps.billing.models import Budget, BudgetWindow, Quota
+from apps.billing.models import SCOPES as QUOTA_SCOPES
+from apps.billing.models import Budget, BudgetWindow, Quota, QuotaOverride
 from chatvault.lib import clock
 
 FOR_WHOM = ("For whom", {"fields": SCOPES})
 FOR_THEM = ("For whom", {"fields": ("scope_shown",)})
+A_DAY = timedelta(days=1)
 
 
 class ScopeFilter(DropdownFilter):
@@ -36,17 +41,20 @@ class ScopeFilter(DropdownFilter):
     parameter_name = "scope"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        return (("team", "Teams"), ("client", "Clients"), ("key", "Keys"))
+        names = {"alias": "Models", "user": "People"}
+        return [(one, names.get(one, f"{one.capitalize()}s")) for one in model_admin.scopes]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() not in SCOPES:
+        fields = {field.name for field in queryset.model._meta.fields}
+        if self.value() not in QUOTA_SCOPES or self.value() not in fields:
             return queryset
         return queryset.filter(~Q(**{str(self.value()): None}))
 
 
 class ScopedAdmin(VersionedPage):
-    """Rules on a team, a client or a key."""
+    """Rules on one of `scopes`."""
 
+    scopes: tuple[str, ...] = SCOPES
     list_select_related = ("team", "client", "key__client")
     search_fields = (
         "team__name", "client__name", "client__team__name", "key__name", "key__client__name",
@@ -58,8 +66,8 @@ class ScopedAdmin(VersionedPage):
 
     @display(description="for", header=True)
     def whom(self, rule: Any) -> list[str]:
-        kind = next(name for name in SCOPES if getattr(rule, f"{name}_id") is not None)
-        return [str(rule.scope), kind]
+        kind = next(name for name in self.scopes if getattr(rule, f"{name}_id") is not None)
+        return [str(rule.scope), {"alias": "model", "user": "person"}.get(kind, kind)]
 
     @display(description="for")
     def scope_shown(self, rule: Any) -> str | SafeString:
@@ -79,21 +87,102 @@ class ScopedAdmin(VersionedPage):
         self.message_user(request, f"{count} {self.opts.verbose_name_plural} deactivated.")
 
 
+class OverridesOnPage(TabularInline):
+    """Ceilings for a while, of the quota whose page this is on."""
+
+    model = QuotaOverride
+    form = OverrideForm
+    extra = 0
+    hide_title = True
+    fields = ("ceiling", "starts_at", "ends_at", "reason", "state", "author_name")
+    readonly_fields = ("state", "author_name")
+
+    @display(description="state", label={"holds now": "success", "to come": "info"})
+    def state(self, override: QuotaOverride) -> str:
+        now = clock.now()
+        if not override.pk:
+            return "–"
+        if override.is_on(now):
+            return "holds now"
+        return "to come" if override.starts_at > now else "ended"
+
+
 @admin.register(Quota)
 class QuotaAdmin(ScopedAdmin):
     """How much in how long."""
 
     form = QuotaForm
-    list_display = ("whom", "in_words", "unit", "is_active")
+    scopes = QUOTA_SCOPES
+    autocomplete_fields = QUOTA_SCOPES
+    list_select_related = ("team", "client", "key__client", "user", "alias", "provider")
+    search_fields = (
+        *ScopedAdmin.search_fields, "user__username", "alias__name", "provider__name",
+    )  # fmt: skip
+    list_display = ("whom", "in_words", "use", "mode", "refused_lately", "for_now", "is_active")
     list_filter = (
-        ScopeFilter, ("unit", ChoicesDropdownFilter), "is_active", ("team", RelatedDropdownFilter),
+        ScopeFilter, ("unit", ChoicesDropdownFilter), "observes", "is_active",
+        ("team", RelatedDropdownFilter),
     )  # fmt: skip
     list_filter_submit = True
     fieldsets = (
-        FOR_WHOM,
-        ("How much", {"fields": ("unit", "ceiling", "window_s", "live_words", "is_active")}),
+        ("For whom", {"fields": QUOTA_SCOPES}),
+        (
+            "How much",
+            {"fields": ("unit", "ceiling", "window_s", "live_words", "observes", "is_active")},
+        ),
+        ("Now", {"fields": ("use", "refused_lately")}),
     )
-    readonly_fields = ("scope_shown", "live_words")
+    readonly_fields = ("scope_shown", "live_words", "use", "refused_lately")
+    inlines = (OverridesOnPage,)
+    falls_with = (QuotaOverride,)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Quota | None = None) -> Any:
+        if obj is not None:
+            return super().get_fieldsets(request, obj)
+        may_all = asking(request).may(Capability.LIMITS_WRITE)
+        whom = QUOTA_SCOPES if may_all else ("client", "key")
+        return (("For whom", {"fields": whom}), self.fieldsets[1])
+
+    def get_inlines(self, request: HttpRequest, obj: Quota | None = None) -> Any:
+        return self.inlines if obj is not None else ()
+
+    def fill_in(self, rows: Sequence[Any]) -> None:
+        prefetch_related_objects(rows, "overrides")
+        sums = quota_history.sums_since(clock.now() - A_DAY, [row.pk for row in rows])
+        for use in quota_uses.uses_of(rows):
+            row: Any = use.quota
+            row.use_now, row.sums = use, sums.get(row.pk, quota_history.Sums())
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Who made an override is kept with it, also when the account goes."""
+        for each in formset.forms:
+            override = each.instance
+            if isinstance(override, QuotaOverride) and override.pk is None:
+                override.author = actor_of(request)
+                override.author_name = actor_of(request).get_username()
+        super().save_formset(request, form, formset, change)
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        services.limits_changed()
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        services.limits_changed()
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        services.limits_changed()
+        return super().log_deletions(request, queryset)
+
+    @admin.action(description="Activate", permissions=["change"])
+    def activate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        super().activate(request, queryset)
+        services.limits_changed()
+
+    @admin.action(description="Deactivate", permissions=["change"])
+    def deactivate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        super().deactivate(request, queryset)
+        services.limits_changed()
 
     @display(description="quota", ordering="ceiling")
     def in_words(self, quota: Quota) -> str:
@@ -103,6 +192,30 @@ class QuotaAdmin(ScopedAdmin):
     def live_words(self, quota: Quota | None) -> SafeString:
         text = words.quota_in_words(quota) if quota is not None and quota.pk else "–"
         return format_html('<output class="cv-example" data-cv-example="quota">{}</output>', text)
+
+    @display(description="used now")
+    def use(self, quota: Any) -> str | SafeString:
+        known = getattr(quota, "use_now", None) or quota_uses.uses_of([quota])[0]
+        return bars.quota_bar(known)
+
+    @display(description="mode", label={"refuses": "success", "observes": "info"})
+    def mode(self, quota: Quota) -> str:
+        return "observes" if quota.observes else "refuses"
+
+    @display(description="refused in 24 h")
+    def refused_lately(self, quota: Any) -> str:
+        sums = getattr(quota, "sums", None)
+        if sums is None:
+            found = quota_history.sums_since(clock.now() - A_DAY, [quota.pk])
+            sums = found.get(quota.pk, quota_history.Sums())
+        if quota.observes or sums.observed:
+            return f"{sums.refused:,} (would have: {sums.observed:,})"
+        return f"{sums.refused:,}"
+
+    @display(description="temporary ceiling")
+    def for_now(self, quota: Any) -> str:
+        use = quota.use_now
+        return f"{use.ceiling:,} until {use.ends_at:%Y-%m-%d %H:%M}" if use.ends_at else "–"
 
 
 @admin.register(Budget)
@@ -161,7 +274,7 @@ class _OnPage(TabularInline):
 class QuotasOnPage(_OnPage):
     model = Quota
     form = QuotaForm
-    fields = ("unit", "ceiling", "window_s", "in_words", "is_active")
+    fields = ("unit", "ceiling", "window_s", "in_words", "observes", "is_active")
     readonly_fields = ("in_words",)
 
     @display(description="in words")
