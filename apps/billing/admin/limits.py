@@ -55,11 +55,11 @@ class ScopedAdmin(VersionedPage):
     """Rules on one of `scopes`."""
 
     scopes: tuple[str, ...] = SCOPES
-    list_select_related = ("team", "client", "key__client")
-    search_fields = (
+    list_select_related: tuple[str, ...] = ("team", "client", "key__client")
+    search_fields: tuple[str, ...] = (
         "team__name", "client__name", "client__team__name", "key__name", "key__client__name",
     )  # fmt: skip
-    autocomplete_fields = SCOPES
+    autocomplete_fields: tuple[str, ...] = SCOPES
     actions = ("activate", "deactivate")
 
     Media = MoneyMedia

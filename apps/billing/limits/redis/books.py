@@ -220,7 +220,7 @@ class LimitsBooks:
 
     def used(self, quotas: Sequence[QuotaLimit]) -> dict[int, int]:
         """What counts now, by quota id; changes nothing."""
-        seconds, rest = cast(tuple[int, int], self._client.time())
+        seconds, rest = self._client.time()
         now_us = seconds * 1_000_000 + rest
         with self._client.pipeline(transaction=False) as pipe:
             for quota in quotas:
