@@ -13,7 +13,16 @@ class SignInConfig(AppConfig):
         from apps.sign_in import second_factor, services
 
         rows = permissions.Rows(view=Capability.SIGN_IN_READ, change=Capability.SIGN_IN_WRITE)
-        for name in ("personsession", "failedsignins"):
+        for name in (
+            "personsession", "failedsignins", "identityprovider", "rolerule", "outsideidentity",
+            "mappedrole",
+        ):  # fmt: skip
             permissions.register(f"sign_in.{name}", rows)
+        permissions.register(
+            "sign_in.invitation",
+            permissions.Rows(
+                view=Capability.TEAMS_WRITE, change=Capability.TEAMS_WRITE, teams=("team_id",)
+            ),
+        )
         people.when_locked_out(services.lock_out)
         asked_for_tokens.register(second_factor.is_right)

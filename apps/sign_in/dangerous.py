@@ -15,7 +15,8 @@ _PAGES: Final = (
     "accounts_user_", "accounts_membership_", "accounts_installationrole_",
     "providers_credential_", "oauth_", "oauth2_provider_", "sign_in_identityprovider_",
     "sign_in_rolerule_", "sign_in_invitation_", "sign_in_failedsignins_",
-    "sign_in_personsession_", "accounts_trustedissuer_",
+    "sign_in_personsession_", "accounts_trustedissuer_", "accounts_issuerrule_",
+    "accounts_signingkey_", "sign_in_unlink",
 )  # fmt: skip
 """Pages of the admin whose forms grant access, hold secrets or end what others do."""
 

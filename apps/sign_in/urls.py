@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from apps.sign_in.views import account, entrance, reset
+from apps.sign_in.views import account, entrance, outside, reset
 
 urlpatterns = [
     path("", entrance.SignIn.as_view(), name="account_login"),
@@ -37,4 +37,8 @@ urlpatterns = [
     ),
     path("account/sessions/end/", account.end_other_sessions, name="sign_in_end_others"),
     path("account/sessions/<str:digest>/end/", account.end_session, name="sign_in_end_session"),
+    path("account/identities/<int:pk>/unlink/", outside.unlink, name="sign_in_unlink"),
+    path("with/<slug:slug>/", outside.start, name="sign_in_with"),
+    path("with/<slug:slug>/callback/", outside.callback, name="sign_in_callback"),
+    path("invitation/<str:token>/", outside.invitation, name="sign_in_invitation"),
 ]

@@ -47,6 +47,9 @@ POLICIES: Final = {
     "usage_refusalsample": _OF_CLIENT,
     "usage_errorgroup": _OF_CLIENT,
     "usage_openintent": _OF_NOBODY,
+    "sign_in_invitation": _OF_TEAM,
+    "sign_in_rolerule": _OF_TEAM,
+    "sign_in_mappedrole": _OF_TEAM,
 }
 """By table: which rows are of the teams that the session named. What a table refers to is
 protected itself, so a subquery finds only what the session may see."""

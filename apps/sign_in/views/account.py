@@ -26,6 +26,7 @@ from apps.sign_in.forms import dress
 from apps.sign_in.models import PersonSession
 from apps.sign_in.sessions import digest_of
 from apps.sign_in.views.look import Look, page
+from apps.sign_in.views.outside import buttons
 
 
 @login_required
@@ -40,6 +41,8 @@ def account(request: HttpRequest) -> HttpResponse:
         totp=[each for each in factors if each.type == Authenticator.Type.TOTP],
         security_keys=[each for each in factors if each.type == Authenticator.Type.WEBAUTHN],
         recovery=[each for each in factors if each.type == Authenticator.Type.RECOVERY_CODES],
+        identities=list(user.identities.select_related("provider")),
+        providers=buttons(),
         must_enrol=second_factor.must_enrol(user),
         sessions=list(mine),
         this_session=digest_of(request.session.session_key or ""),

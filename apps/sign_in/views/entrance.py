@@ -20,7 +20,9 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from apps.accounts.throttle import Throttled
+from apps.sign_in import sessions
 from apps.sign_in.views.look import Look, page
+from apps.sign_in.views.outside import buttons
 
 
 class SignIn(Throttled, Look, LoginView):
@@ -45,10 +47,16 @@ class SignIn(Throttled, Look, LoginView):
             return page(request, "sign_in/no_access.html", "No access", status=403)
         return redirect(wanted)
 
+    def form_valid(self, form: Any) -> HttpResponse:
+        self.request.session[sessions.WAY] = "password"
+        response: HttpResponse = super().form_valid(form)
+        return response
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(
             next=get_next_redirect_url(self.request) or "",
             can_reset=settings.CHATVAULT.mail.is_used,
+            providers=buttons(),
             **kwargs,
         )
 
@@ -105,4 +113,5 @@ def again(request: HttpRequest) -> HttpResponse:
     methods = get_adapter().get_reauthentication_methods(request.user)
     if methods:
         return redirect(f"{methods[0]['url']}?{urlencode({'next': wanted})}")
-    return page(request, "sign_in/again_outside.html", "Is it you?", next=wanted)
+    mine = [each for each in buttons() if each.identities.filter(user=request.user).exists()]
+    return page(request, "sign_in/again_outside.html", "Is it you?", next=wanted, providers=mine)

@@ -1,0 +1,1 @@
+"""Identity providers: OpenID Connect (and GitHub's OAuth 2), asked through the guard alone."""
