@@ -19,7 +19,7 @@ from apps.sign_in import attempt, codes
 from apps.sign_in.adapter import UNIFORM_CODE
 
 
-def dress(form: forms.Form) -> None:
+def dress(form: forms.BaseForm) -> None:
     """The admin's widgets instead of plain ones."""
     for field in form.fields.values():
         widget = field.widget

@@ -73,7 +73,7 @@ def accept(*, invitation: Invitation, user: User) -> None:
     )
     if not open_ones.update(accepted_at=clock.now(), accepted_by=user):
         raise SignInRefused("invitation", "This invitation was used already, or is over.")
-    inviter = User.objects.filter(pk=invitation.invited_by_id, is_active=True).first()
+    inviter = User.objects.filter(pk=invitation.invited_by_id or 0, is_active=True).first()
     who = principals.of_user(inviter) if inviter else None
     if who is None or not people.may_give(who, invitation.role, invitation.team):
         raise SignInRefused(

@@ -113,5 +113,5 @@ def again(request: HttpRequest) -> HttpResponse:
     methods = get_adapter().get_reauthentication_methods(request.user)
     if methods:
         return redirect(f"{methods[0]['url']}?{urlencode({'next': wanted})}")
-    mine = [each for each in buttons() if each.identities.filter(user=request.user).exists()]
+    mine = [each for each in buttons() if each.identities.filter(user_id=request.user.pk).exists()]
     return page(request, "sign_in/again_outside.html", "Is it you?", next=wanted, providers=mine)
