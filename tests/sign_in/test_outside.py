@@ -355,7 +355,11 @@ def test_rules_give_and_take_roles_at_each_sign_in(client: Client, op: FakeOidc,
     op.person.more = {"groups": ["leads", "staff"], "realm": {"roles": ["audit"]}}
     come(client, op)
     user = User.objects.get()
-    roles = lambda: {m.team.name: m.role for m in user.memberships.all() if m.team in (red, blue)}  # noqa: E731
+
+    def roles() -> dict[str, str]:
+        rows = user.memberships.filter(team__in=(red, blue))
+        return {row.team.name: row.role for row in rows}
+
     assert roles() == {"red": "admin"}
     assert [r.role for r in user.installation_roles.all()] == ["auditor"]
     make_membership(user=user, team=blue, role="viewer")  # by hand
