@@ -21,6 +21,7 @@ from django.utils.http import urlencode
 
 from apps.accounts.throttle import Throttled
 from apps.sign_in import sessions
+from apps.sign_in.models import IdentityProvider
 from apps.sign_in.views.look import Look, page
 from apps.sign_in.views.outside import buttons
 
@@ -113,5 +114,9 @@ def again(request: HttpRequest) -> HttpResponse:
     methods = get_adapter().get_reauthentication_methods(request.user)
     if methods:
         return redirect(f"{methods[0]['url']}?{urlencode({'next': wanted})}")
-    mine = [each for each in buttons() if each.identities.filter(user_id=request.user.pk).exists()]
+    mine = [each for each in buttons() if _is_of(each, request)]
     return page(request, "sign_in/again_outside.html", "Is it you?", next=wanted, providers=mine)
+
+
+def _is_of(provider: IdentityProvider, request: HttpRequest) -> bool:
+    return provider.identities.filter(user_id=request.user.pk or 0).exists()
