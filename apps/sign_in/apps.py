@@ -18,6 +18,7 @@ class SignInConfig(AppConfig):
             "mappedrole",
         ):  # fmt: skip
             permissions.register(f"sign_in.{name}", rows)
+        permissions.register("mfa.authenticator", rows)
         permissions.register(
             "sign_in.invitation",
             permissions.Rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 from allauth.core.internal.cryptokit import compare_user_code
@@ -10,9 +11,11 @@ from allauth.mfa.totp.internal import auth as totp
 from allauth.mfa.utils import decrypt
 from django.db import transaction
 
+from apps.providers.errors import SecretUnavailable
 from apps.sign_in.adapter import owner
 from chatvault.lib.writer import hold_writer
 
+log = logging.getLogger(__name__)
 _LAST: Final = "last_counter"
 
 
@@ -21,6 +24,9 @@ def use(user: Any, code: str) -> Authenticator | None:
     token = owner.set(user.pk)
     try:
         return _totp(user, code) or _recovery(user, code)
+    except SecretUnavailable:  # moved from somebody else, or sealed with a key that is gone
+        log.error("the second factor of user %s cannot be opened", user.pk)
+        return None
     finally:
         owner.reset(token)
 

@@ -17,6 +17,7 @@ _PAGES: Final = (
     "sign_in_rolerule_", "sign_in_invitation_", "sign_in_failedsignins_",
     "sign_in_personsession_", "accounts_trustedissuer_", "accounts_issuerrule_",
     "accounts_signingkey_", "sign_in_unlink",
+    "mfa_authenticator_",
 )  # fmt: skip
 """Pages of the admin whose forms grant access, hold secrets or end what others do."""
 

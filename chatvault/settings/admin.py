@@ -115,6 +115,7 @@ NAVIGATION: list[dict[str, Any]] = [
         _page("Invitations", "mail", "sign_in.invitation"),
         _page("Identity providers", "passkey", "sign_in.identityprovider"),
         _page("Identities", "badge", "sign_in.outsideidentity"),
+        _page("Second factors", "phonelink_lock", "mfa.authenticator"),
         _page("Sessions", "devices", "sign_in.personsession"),
         _page("Lockouts", "lock_clock", "sign_in.failedsignins"),
     ),

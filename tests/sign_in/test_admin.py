@@ -271,5 +271,5 @@ def test_what_is_dangerous_asks_again(browser: Client, provider: IdentityProvide
 
 
 def test_pages_of_allauth_that_show_seeds_are_not_there(browser: Client):
-    assert browser.get("/admin/mfa/authenticator/").status_code == 404
+    assert browser.get("/admin/mfa/authenticator/1/change/").status_code == 404
     assert browser.get("/admin/account/emailaddress/").status_code == 404
