@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authlib.integrations.requests_client import OAuth2Session
+from openai import OpenAI
 
 from apps.accounts.credentials import digest
+from chatvault.first_run.document import CLIENT
 from tests.run.tree import Tree, is_running
 
 CHILDREN = ("gateway", "ingest", "beat", "worker")
@@ -63,6 +66,38 @@ def test_keys_are_kept_under_the_pepper_that_the_first_run_made(tree: Tree) -> N
     with closing(sqlite3.connect(tree.home / "chatvault.sqlite3")) as database:
         rows = database.execute("SELECT digest FROM accounts_apikey").fetchall()
     assert rows == [(stored,)]
+
+
+def test_a_jwt_calls_models_with_the_official_library_and_is_refused_once_it_is_ended(
+    tree: Tree,
+) -> None:
+    """From the password of the first run to an answer, a stream, a refresh and the end."""
+    told = _first_run(tree)
+    pair = _post(f"{told['url']}/api/v1/auth/token", {**told["admin"], "client": CLIENT})
+    following = _post(f"{told['url']}/api/v1/auth/token/refresh", {"refresh": pair["refresh"]})
+    for access in (pair["access"], following["access"]):
+        with OpenAI(base_url=f"{told['url']}/v1", api_key=access, max_retries=0) as client:
+            asked = [{"role": "user", "content": "hi"}]
+            whole = client.chat.completions.create(model="demo", messages=asked)  # type: ignore[arg-type]
+            assert whole.choices[0].message.content
+            parts = client.chat.completions.create(model="demo", messages=asked, stream=True)  # type: ignore[arg-type]
+            assert sum(1 for _ in parts) > 1
+            assert [model.id for model in client.models.list()] == ["demo"]
+    session = OAuth2Session(token={"access_token": following["access"], "token_type": "Bearer"})
+    assert session.get(f"{told['url']}/v1/models").status_code == 200
+    _post(f"{told['url']}/api/v1/auth/token/revoke", {"token": following["refresh"]})
+    ended_at = time.monotonic()
+    tree.wait_for(lambda: session.get(f"{told['url']}/v1/models").status_code == 401)
+    assert time.monotonic() - ended_at < 1.0
+
+
+def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(
+        url, data=json.dumps(body).encode(), headers={"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        found: dict[str, Any] = json.loads(answer.read() or b"{}")
+    return found
 
 
 def test_nobody_else_can_read_the_state(tree: Tree) -> None:
