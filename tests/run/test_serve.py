@@ -77,10 +77,10 @@ def test_a_jwt_calls_models_with_the_official_library_and_is_refused_once_it_is_
     following = _post(f"{told['url']}/api/v1/auth/token/refresh", {"refresh": pair["refresh"]})
     for access in (pair["access"], following["access"]):
         with OpenAI(base_url=f"{told['url']}/v1", api_key=access, max_retries=0) as client:
-            asked = [{"role": "user", "content": "hi"}]
-            whole = client.chat.completions.create(model="demo", messages=asked)  # type: ignore[arg-type]
+            asked: Any = [{"role": "user", "content": "hi"}]
+            whole = client.chat.completions.create(model="demo", messages=asked)
             assert whole.choices[0].message.content
-            parts = client.chat.completions.create(model="demo", messages=asked, stream=True)  # type: ignore[arg-type]
+            parts = client.chat.completions.create(model="demo", messages=asked, stream=True)
             assert sum(1 for _ in parts) > 1
             assert [model.id for model in client.models.list()] == ["demo"]
     session = OAuth2Session(token={"access_token": following["access"], "token_type": "Bearer"})
