@@ -101,7 +101,8 @@ capacity: install-dev ## Thousands of requests and streams at once on two cores 
 
 .PHONY: docs
 docs: install-dev ## Write the pages that are generated from the code
-	@$(PYTHON_BIN) scripts/write_reference.py && $(PYTHON_BIN) scripts/write_monitoring.py
+	@$(PYTHON_BIN) scripts/write_reference.py && $(PYTHON_BIN) scripts/write_monitoring.py && \
+		$(PYTHON_BIN) scripts/write_theme.py
 
 .PHONY: matrix
 matrix: install-dev ## Ask every route as everybody, and compare with tests/matrix/expected.csv

@@ -2,6 +2,8 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from apps.accounts.api import schema  # noqa: F401 – names the ways to authenticate
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.accounts.api.urls")),
 ]

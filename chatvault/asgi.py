@@ -8,13 +8,14 @@ from apps.gateway import lifecycle
 from apps.gateway.http import app as gateway_app
 from apps.gateway.http import handles
 from chatvault.asgi_types import Receive, Scope, Send
+from chatvault.defences.door import guarded
 from chatvault.lifespan import serve_lifespan
 from chatvault.telemetry import setup
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
 
 setup.instrument_django()
-django_app = get_asgi_application()
+django_app = guarded(get_asgi_application())
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The three names of every ASGI callable."""
+"""The names of every ASGI callable."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -6,3 +6,5 @@ from typing import Any
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+Message = MutableMapping[str, Any]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]

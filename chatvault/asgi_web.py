@@ -10,6 +10,7 @@ from django.db import Error, close_old_connections, connection
 
 from apps.gateway.health import live, metrics
 from chatvault.asgi_types import Receive, Scope, Send
+from chatvault.defences.door import guarded
 from chatvault.lib.errors import RouteNotFound
 from chatvault.lib.metrics import reporter
 from chatvault.lifespan import serve_lifespan
@@ -20,7 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
 DATABASE_TIMEOUT_S = 2.0
 
 setup.instrument_django()
-django_app = get_asgi_application()
+django_app = guarded(get_asgi_application())
 _asking = ThreadPoolExecutor(1, thread_name_prefix="readiness")  # one: a stuck one is an answer
 
 

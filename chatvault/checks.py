@@ -132,6 +132,21 @@ def hosts_are_named(**_: Any) -> list[checks.CheckMessage]:
     ]
 
 
+@checks.register(TAG)
+def https_is_told_by_somebody(**_: Any) -> list[checks.CheckMessage]:
+    """W020: without a proxy that is believed, every request counts as plain and is redirected."""
+    sections = _sections()
+    if not sections.security.https or sections.core.trusted_proxies:
+        return []
+    return [
+        checks.Warning(
+            "Browsers shall come by HTTPS, but no proxy is believed that says so.",
+            "Name the one that ends TLS in CHATVAULT_TRUSTED_PROXIES.",
+            id="chatvault.W020",
+        )
+    ]
+
+
 def _sections() -> Sections:
     sections: Sections = settings.CHATVAULT
     return sections

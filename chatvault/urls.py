@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 
+from csp.decorators import csp_replace
 from django.contrib import admin
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -12,28 +13,22 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, Spec
 
 from apps.sign_in.views.account import ChangePassword
 from apps.sign_in.views.entrance import SignIn
+from chatvault.defences import policy, reports
 
 View = Callable[..., HttpResponseBase]
 
 
-def offline(view: View) -> View:
-    """The page loads nothing from other hosts: ReDoc's own asks for fonts and a logo."""
+def reference(view: View) -> View:
+    """A page of the API's description: it loads nothing from other hosts and posts nowhere."""
 
     @wraps(view)
     def held(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-        response = view(request, *args, **kwargs)
-        response["Content-Security-Policy"] = (
-            "default-src 'self'; img-src 'self' data:; font-src 'self' data:; "
-            "style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; "
-            "worker-src blob:"
-        )
+        response = csp_replace(policy.REFERENCE)(view)(request, *args, **kwargs)
+        response["Cross-Origin-Opener-Policy"] = "same-origin"
         return response
 
     return held
 
-
-swagger = SpectacularSwaggerView.as_view(url_name="schema")
-redoc = SpectacularRedocView.as_view(url_name="schema")
 
 admin.autodiscover()  # see admin_app.py
 
@@ -46,9 +41,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("chatvault.api_urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path(
-        "api/docs/", offline(SpectacularSwaggerView.as_view(url_name="schema")), name="swagger-ui"
+        "api/docs/", reference(SpectacularSwaggerView.as_view(url_name="schema")), name="swagger-ui"
     ),
-    path("api/redoc/", offline(SpectacularRedocView.as_view(url_name="schema")), name="redoc"),
+    path("api/redoc/", reference(SpectacularRedocView.as_view(url_name="schema")), name="redoc"),
+    path(policy.REPORT_PATH.lstrip("/"), reports.take, name="csp-report"),
     path("", include("apps.gateway.urls")),
 ]
 

@@ -69,5 +69,10 @@ class Site(UnfoldAdminSite):
 
         return super().admin_view(closed, cacheable)
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        context: dict[str, Any] = super().each_context(request)
+        context["colors"] = None  # they are in theme.css: no page holds inline style
+        return context
+
     def autocomplete_view(self, request: HttpRequest) -> Any:
         return LimitedAutocomplete.as_view(admin_site=self)(request)

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 Group = Literal[
     "sign_in", "second_factor", "password", "token", "registration", "introspection", "device",
-    "export", "api",
+    "export", "api", "report",
 ]  # fmt: skip
 """Endpoints that are counted together; CHATVAULT_THROTTLE_<GROUP>_PER_… are their rates."""
 
@@ -38,7 +38,7 @@ Account = Callable[[HttpRequest], str | None] | str | None
 
 CHANGES: Final = ("POST", "PUT", "PATCH", "DELETE")
 _OAUTH: Final = frozenset({"token", "registration", "introspection"})
-_MACHINES: Final = frozenset({"api", "export"})
+_MACHINES: Final = frozenset({"api", "export", "report"})
 _P = ParamSpec("_P")
 _View = Callable[Concatenate[HttpRequest, _P], HttpResponseBase]
 

@@ -31,6 +31,10 @@ _FULL = (
 FAREWELL_S = 0.5  # from the end of our side of a connection to its close
 
 
+class BadHead(ValueError):
+    """A head that we and a proxy in front could read differently."""
+
+
 class LaneProtocol(HttpToolsProtocol):
     """One client connection. Requests that are pipelined take the ordinary way."""
 
@@ -40,6 +44,7 @@ class LaneProtocol(HttpToolsProtocol):
     _stall: asyncio.TimerHandle | None = None
     _idle_since = 0.0  # loop time; 0.0 while a request runs
     _is_in_head = False
+    _hosts = 0  # Host fields of the head
     _head_bytes = 0  # of a head that takes more than one read
     _head_at = 0.0  # loop time of its first read
     _body_mark: tuple[object, int] | None = None  # a body that was not whole when last looked
@@ -199,10 +204,31 @@ class LaneProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._is_in_head = True
+        self._hosts = 0
         self._head_bytes = 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A name with `_` is dropped: behind us it may be taken for the one with `-`, which only a
+        proxy may say (CVE-2026-3902)."""
+        name = name.lower()
+        if b"_" in name:
+            return
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
+        """Raises BadHead, which ends the connection with 400."""
         self._is_in_head = False
+        version = self.parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise BadHead("a version that is not spoken here")
+        if self._hosts != 1 and (self._hosts or version == "1.1"):
+            raise BadHead("exactly one Host (RFC 9112 §3.2)")
+        if self.url[:1] != b"/":  # we are no proxy: a host in the target would be a second Host
+            raise BadHead("the target must be a path (RFC 9112 §3.2.1)")
         if self.parser.should_upgrade():
             return
         path = self._lanes.get(self.url)
@@ -212,7 +238,7 @@ class LaneProtocol(HttpToolsProtocol):
             path is None
             or not is_free
             or self.parser.get_method() != b"POST"
-            or self.parser.get_http_version() != "1.1"
+            or version != "1.1"
             or self.limit_concurrency is not None
         ):
             self._take_the_ordinary_way()

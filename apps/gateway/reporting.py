@@ -12,6 +12,7 @@ from django.conf import settings
 import chatvault
 from apps.gateway import plane_figures
 from apps.usage import control_figures, node_figures
+from chatvault.defences import reports
 from chatvault.lib.metrics import library, process, reporter
 from chatvault.lib.metrics.access import Access
 from chatvault.lib.metrics.families import Family, Figures
@@ -34,6 +35,7 @@ FAMILIES: Final = (
     *process.FAMILIES,
     *library.FAMILIES,
     *telemetry.FAMILIES,
+    reports.VIOLATIONS,
 )
 
 
@@ -61,7 +63,9 @@ def start_gateway(plane: DataPlane) -> None:
 
 def start_web() -> None:
     """The control plane's figures; where no role `web` runs, another node tells them."""
-    start_background().add(control_figures.source(), node=True)
+    started = start_background()
+    started.add(control_figures.source(), node=True)
+    started.add(reports.figures)
 
 
 def folder_of(sections: Sections) -> Path:

@@ -136,8 +136,8 @@ def _bar(budget: BudgetBar) -> dict[str, Any]:
         "left": short_usd(use.left_nano),
         "amount": short_usd(use.amount_nano),
         "percent": f"{100 * use.share:.0f}",
-        "spent_width": f"{spent:.1f}",
-        "held_width": f"{held:.1f}",
+        "spent_width": f"{spent:.0f}",
+        "held_width": f"{held:.0f}",
         "colour": "bg-red-600" if used >= 90 else "bg-orange-500" if used >= 75 else _CALM,
     }
 

@@ -3,6 +3,7 @@
 import secrets as _secrets
 from pathlib import Path
 
+from chatvault.defences import policy as _policy
 from chatvault.settings.admin import UNFOLD as UNFOLD
 from chatvault.settings.metrics import counted
 from chatvault.settings.people import as_django
@@ -39,6 +40,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "csp",
     "apps.audit",
     "apps.configuration",
     "apps.accounts",
@@ -53,6 +55,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "chatvault.correlate.correlated",
+    "csp.middleware.CSPMiddleware",
+    "chatvault.defences.headers.defended",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -132,7 +136,18 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": _policy.PAGES}
+DATA_UPLOAD_MAX_MEMORY_SIZE = CHATVAULT.security.max_form_mib * 2**20
+if CHATVAULT.security.https:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = True
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = CHATVAULT.security.hsts_s
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = CHATVAULT.security.hsts_subdomains
+    SECURE_HSTS_PRELOAD = CHATVAULT.security.hsts_preload
+    SILENCED_SYSTEM_CHECKS += ["security.W005", "security.W021"]  # decisions on a whole domain
 
 SIMPLE_JWT = {"UPDATE_LAST_LOGIN": False, "TOKEN_TYPE_CLAIM": "token_type", "JTI_CLAIM": "jti"}
 
@@ -167,7 +182,6 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
 

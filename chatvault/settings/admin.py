@@ -148,7 +148,12 @@ UNFOLD: dict[str, Any] = {
     ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    "STYLES": [_file("chatvault/admin.css")],
+    "STYLES": [
+        _file("chatvault/theme.css"),
+        _file("chatvault/widths.css"),
+        _file("chatvault/admin.css"),
+    ],
+    "SCRIPTS": [_file("chatvault/expressions.js"), _file("chatvault/page.js")],
     "BORDER_RADIUS": "6px",
     "COLORS": {
         "primary": {

@@ -13,6 +13,7 @@ from chatvault.settings.mail import MailSettings
 from chatvault.settings.metrics import MetricsSettings
 from chatvault.settings.redis import RedisSettings
 from chatvault.settings.retention import RetentionSettings
+from chatvault.settings.security import SecuritySettings
 from chatvault.settings.serving import ServingSettings
 from chatvault.settings.sign_in import SignInSettings
 from chatvault.settings.telemetry import TelemetrySettings
@@ -43,6 +44,7 @@ class Sections:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     throttle: ThrottleSettings = field(default_factory=ThrottleSettings)
+    security: SecuritySettings = field(default_factory=SecuritySettings)
 
     @property
     def home(self) -> Path:

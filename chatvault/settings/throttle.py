@@ -67,6 +67,10 @@ class ThrottleSettings(Section):
     """Requests to the management API from one address."""
     api_per_account: Rate = "600/m"
     """Requests to the management API by one person, key or token."""
+    report_per_address: Rate = "60/m"
+    """Reports of browsers about what a page may not do, from one address."""
+    report_per_account: Rate = "off"
+    """Such reports are nobody's."""
 
     def rate_of(self, group: str, by: str) -> str | None:
         """The rate of a group `by` address or account; None: as many as come."""

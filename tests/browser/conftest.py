@@ -86,7 +86,7 @@ class Watch:
         page.on("response", self._on_response)
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
+        if message.type == "error" or message.text.startswith(("Alpine", "Error with ")):
             self.faults.append(f"console: {message.text}")
 
     def _on_request(self, request: Request) -> None:
@@ -106,6 +106,7 @@ def page(chromium: Browser, live_server: Any) -> Iterator[Page]:
     page = context.new_page()
     page.set_default_timeout(10_000)
     watch = Watch(page, live_server.url)
+    context.watch = watch  # type: ignore[attr-defined]
     yield page
     context.close()
     assert watch.faults == []

@@ -73,7 +73,7 @@ def test_a_run_shows_how_far_it_is_and_what_went_wrong(browser):
     run = ran(state="failed", done=3, total=4, unit="hours", error_class="DataError")
     JobRun.objects.filter(pk=run.pk).update(error_message="<b>no</b>", correlation_id="req-7")
     html = browser.get(RUNS).content.decode()
-    for text in ("3 of 4 hours", "width:75%", "1 min 15 s", "DataError: &lt;b&gt;no", "Failed"):
+    for text in ("3 of 4 hours", "cv-w75", "1 min 15 s", "DataError: &lt;b&gt;no", "Failed"):
         assert text in html
     assert (
         "req-7"

@@ -15,6 +15,7 @@ from rest_framework.test import APIClient
 
 from apps.billing.limits import QuotaLimit
 from apps.gateway.http import app
+from chatvault.defences.headers import FIXED
 from tests.fakes.upstream import FakeUpstream
 from tests.gateway.testbed import Gateway, Server
 
@@ -87,9 +88,8 @@ def bed(_gateway_server: Server, upstream: FakeUpstream, tmp_path: Path) -> Iter
 
 def comparable(reply: Reply) -> tuple[int, dict[str, str], Any]:
     headers = {k: v for k, v in reply.headers.items() if k not in VARYING | FRAMING}
-    headers.pop("x-frame-options", None)  # Django's middleware, on all its pages
-    headers.pop("referrer-policy", None)
-    headers.pop("cross-origin-opener-policy", None)
+    for name in {"x-frame-options", "content-security-policy", *map(str.lower, FIXED)}:
+        headers.pop(name, None)  # of Django's middleware, on all its pages
     return reply.status, headers, reply.body
 
 

@@ -25,7 +25,7 @@ def bar(use: BudgetUse | None, period: str = "") -> str | SafeString:
     return format_html(
         '<div class="cv-budget" data-level="{}">'
         '<div class="cv-bar" role="img" aria-label="{}% spent, {}% held">'
-        '<i class="cv-spent" style="width:{}%"></i><i class="cv-held" style="width:{}%"></i></div>'
+        '<i class="cv-spent cv-w{}"></i><i class="cv-held cv-w{}"></i></div>'
         '<div class="cv-figures"><b>{}</b> spent · <span title="Reserved by requests in flight">'
         "{} held</span> · {} left of {}{}</div></div>",
         level,

@@ -70,7 +70,7 @@ class JobRunAdmin(ModelAdmin):
             return f"{run.done:,} {run.unit}" if run.done else "–"
         words = f"{run.done:,} of {run.total:,} {run.unit}".strip()
         return format_html(
-            '<div class="cv-progress" role="img" aria-label="{}"><i style="width:{}%"></i></div>'
+            '<div class="cv-progress" role="img" aria-label="{}"><i class="cv-w{}"></i></div>'
             '<span class="cv-under">{}</span>',
             words,
             run.percent,
