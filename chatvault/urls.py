@@ -13,7 +13,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, Spec
 
 from apps.sign_in.views.account import ChangePassword
 from apps.sign_in.views.entrance import SignIn
-from chatvault.defences import policy, reports
+from chatvault.defences import reports
+from chatvault.lib import page_policy as policy
 
 View = Callable[..., HttpResponseBase]
 

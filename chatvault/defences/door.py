@@ -10,8 +10,8 @@ import msgspec
 from django.conf import settings
 
 from chatvault.asgi_types import App, Message, Receive, Scope, Send
-from chatvault.defences.policy import DATA
 from chatvault.lib.errors import BadRequest, BodyTooLarge, ChatVaultError
+from chatvault.lib.page_policy import DATA
 
 MOST_HEADERS: Final = 64
 

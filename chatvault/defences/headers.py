@@ -1,4 +1,4 @@
-"""Headers of every answer that Django gives. The policy of pages itself is in policy.py."""
+"""Headers of every answer that Django gives. The policy of pages is in lib/page_policy.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 
-from chatvault.defences.policy import DATA
+from chatvault.lib.page_policy import DATA
 
 Answer = Callable[[HttpRequest], HttpResponse]
 

@@ -19,8 +19,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from apps.accounts.throttle import throttled
-from chatvault.defences.policy import PAGES, REFERENCE
 from chatvault.lib.metrics.families import OTHER, Family, Figures
+from chatvault.lib.page_policy import PAGES, REFERENCE
 
 MOST_BYTES: Final = 16 * 1024
 MOST_IN_ONE: Final = 20

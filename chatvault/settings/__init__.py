@@ -3,7 +3,7 @@
 import secrets as _secrets
 from pathlib import Path
 
-from chatvault.defences import policy as _policy
+from chatvault.lib import page_policy as _policy
 from chatvault.settings.admin import UNFOLD as UNFOLD
 from chatvault.settings.metrics import counted
 from chatvault.settings.people import as_django

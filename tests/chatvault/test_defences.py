@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
-from django.test import Client
+from csp.middleware import CSPMiddleware
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
 
 from chatvault.asgi_types import Message
-from chatvault.defences import policy, reports
+from chatvault.defences import reports
 from chatvault.defences.door import MOST_HEADERS, guarded
+from chatvault.defences.headers import defended
+from chatvault.lib import page_policy as policy
 from chatvault.refusal import Refusal
 from chatvault.settings.security import SecuritySettings
 from scripts import write_theme
@@ -60,9 +63,14 @@ def test_a_wrong_host_is_refused_with_the_same_headers(client: Client) -> None:
 
 
 def test_a_form_may_lead_to_a_client_where_a_view_says_so() -> None:
-    response = HttpResponse()
-    policy.let_forms_lead_to(response, "https://app.example")
-    assert response._csp_update == {"form-action": ["https://app.example"]}  # type: ignore[attr-defined]
+    def consent(request: HttpRequest) -> HttpResponse:
+        response = HttpResponse("<form>")
+        policy.let_forms_lead_to(response, "https://app.example")
+        return response
+
+    answer = CSPMiddleware(defended(consent))(RequestFactory().get("/"))
+    said = answer.headers["Content-Security-Policy"]
+    assert "form-action 'self' https://app.example;" in said
 
 
 def test_the_themes_colours_are_those_of_the_settings() -> None:

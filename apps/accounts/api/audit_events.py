@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -100,11 +100,13 @@ class _Reading(APIView):
         return events if teams is None else events.filter(team_id__in=teams)
 
 
-@extend_schema(
-    operation_id="listAuditEvents",
-    summary="Audit events, the newest first",
-    tags=["Audit trail"],
-    parameters=[FilterSerializer],
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="listAuditEvents",
+        summary="Audit events, the newest first",
+        tags=["Audit trail"],
+        parameters=[FilterSerializer],
+    )
 )
 class EventsView(_Reading, generics.ListAPIView[AuditEvent]):
     serializer_class = EventSerializer
@@ -117,8 +119,10 @@ class EventsView(_Reading, generics.ListAPIView[AuditEvent]):
         return query.applied_to(self.events())
 
 
-@extend_schema(
-    operation_id="getAuditEvent", summary="One event of the audit trail", tags=["Audit trail"]
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="getAuditEvent", summary="One event of the audit trail", tags=["Audit trail"]
+    )
 )
 class EventView(_Reading, generics.RetrieveAPIView[AuditEvent]):
     serializer_class = EventSerializer
@@ -148,10 +152,12 @@ class ExportView(_Reading):
         )
 
 
-@extend_schema(
-    operation_id="listAuditCheckpoints",
-    summary="What verifications of the audit trail found, the newest first",
-    tags=["Audit trail"],
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="listAuditCheckpoints",
+        summary="What verifications of the audit trail found, the newest first",
+        tags=["Audit trail"],
+    )
 )
 class CheckpointsView(_Reading, generics.ListAPIView[AuditCheckpoint]):
     serializer_class = CheckpointSerializer
