@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from apps.accounts.throttle import throttled
-from chatvault.lib.metrics.families import OTHER, Family, Figures
+from chatvault.lib.metrics.families import OTHER, Family, Figures, Row, Values
 from chatvault.lib.page_policy import PAGES, REFERENCE
 
 MOST_BYTES: Final = 16 * 1024
@@ -59,7 +59,7 @@ def take(request: HttpRequest) -> HttpResponse:
 
 def figures() -> Figures:
     with _lock:
-        rows = {(directive,): (count,) for directive, count in _counts.items()}
+        rows: dict[Values, Row] = {(directive,): (count,) for directive, count in _counts.items()}
     yield VIOLATIONS, rows
 
 

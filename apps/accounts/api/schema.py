@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 
-class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class BearerScheme(OpenApiAuthenticationExtension):
     target_class = "apps.accounts.api.authentication.BearerAuthentication"
     name = "Bearer"
 
@@ -19,7 +19,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         }
 
 
-class PersonScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class PersonScheme(OpenApiAuthenticationExtension):
     target_class = "apps.accounts.api.authentication.PersonAuthentication"
     name = "Person"
 
