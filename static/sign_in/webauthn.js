@@ -7,7 +7,7 @@ document.querySelectorAll("form[data-webauthn]").forEach((form) => {
 
   form.addEventListener("submit", async (event) => {
     const field = form.querySelector("[name=credential]");
-    if (field.value) {
+    if (field.value && field.value !== "null") { // Django's form writes null for nothing yet
       return;
     }
     event.preventDefault();

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from allauth.mfa.models import Authenticator
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -270,6 +271,15 @@ def test_what_is_dangerous_asks_again(browser: Client, provider: IdentityProvide
         assert browser.post(url, {"name": "x"})["location"].startswith("/sign-in/again/")
 
 
-def test_pages_of_allauth_that_show_seeds_are_not_there(browser: Client):
-    assert browser.get("/admin/mfa/authenticator/1/change/").status_code == 404
+def test_no_page_shows_a_seed_or_what_a_session_holds(browser: Client):
+    ada = make_user(username="ada")
+    session_of(ada)
+    row = Authenticator.objects.create(user=ada, type="totp", data={"secret": "cv1:t1:seed"})
+    for url in (
+        reverse("admin:mfa_authenticator_changelist"),
+        reverse("admin:mfa_authenticator_change", args=[row.pk]),
+        reverse("admin:sign_in_personsession_change", args=[ada.sessions.get().pk]),
+    ):
+        answer = browser.get(url)
+        assert (answer.status_code, "cv1:" in answer.content.decode()) == (200, False), url
     assert browser.get("/admin/account/emailaddress/").status_code == 404

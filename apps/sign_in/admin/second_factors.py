@@ -22,16 +22,13 @@ class SecondFactorAdmin(ReadOnlyPage):
     """Authenticator apps, security keys and recovery codes; never their seeds."""
 
     list_display = ("user", "kind", "created_at", "last_used_at")
-    list_display_links = None
+    fields = ("user", "kind", "created_at", "last_used_at")
+    readonly_fields = fields
     list_filter = ("type",)
     list_select_related = ("user",)
     ordering = ("user__username", "type")
     search_fields = ("user__username", "user__email")
     actions = ("remove_all",)
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> None:
-        """There is nothing more to see than in the list."""
-        return
 
     @display(description="kind", ordering="type")
     def kind(self, row: Any) -> str:

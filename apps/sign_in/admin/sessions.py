@@ -20,7 +20,8 @@ class PersonSessionAdmin(ReadOnlyPage):
     """Sessions of people. Ended ones are over with their next request."""
 
     list_display = ("user", "browser", "address", "started_at", "seen_at", "way", "second_factors")
-    list_display_links = None
+    fields = ("user", "browser", "address", "started_at", "seen_at", "way", "expire_date")
+    readonly_fields = fields
     list_filter = ("way", ("seen_at", RangeDateTimeFilter))
     list_filter_submit = True
     list_select_related = ("user",)
@@ -31,10 +32,6 @@ class PersonSessionAdmin(ReadOnlyPage):
         rows: QuerySet[PersonSession] = super().get_queryset(request)
         rows = rows.filter(user__isnull=False).defer("session_data")
         return rows.prefetch_related("user__authenticator_set")
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> None:
-        """There is nothing more to see than in the list."""
-        return
 
     @display(description="second factors")
     def second_factors(self, session: PersonSession) -> str:
