@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo  # noqa: E402
 from chatvault.lib.errors import ChatVaultError  # noqa: E402
 from chatvault.settings.section import Section, variables_of  # noqa: E402
 from chatvault.settings.sections import Sections  # noqa: E402
-from scripts import write_capacity  # noqa: E402
+from scripts import write_capacity, write_roles  # noqa: E402
 
 _CONFIGURATION = """# Configuration
 
@@ -105,6 +105,7 @@ def main() -> None:
     (ROOT / "docs/configuration.md").write_text(configuration_page(), encoding="utf-8")
     (ROOT / "docs/errors.md").write_text(errors_page(), encoding="utf-8")
     write_capacity.main()
+    write_roles.main()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from apps.accounts.roles import (
     CAPABILITIES,
     MEANINGS,
     OF_INSTALLATION,
+    ROLE_NAMES,
     ROLES_IN_WORDS,
     Capability,
     Role,
@@ -38,7 +39,7 @@ class Place:
 
 
 def name_of(role: str) -> str:
-    return Membership.Role(role).label
+    return ROLE_NAMES[Role(role)]
 
 
 def table() -> dict[str, Any]:

@@ -103,6 +103,15 @@ OF_INSTALLATION: Final = frozenset(
 )
 """Capabilities that concern what no team owns: a role in one team does not give them."""
 
+ROLE_NAMES: Final[dict[Role, str]] = {
+    Role.VIEWER: "viewer",
+    Role.MEMBER: "member",
+    Role.TEAM_ADMIN: "team admin",
+    Role.BILLING_ADMIN: "billing admin",
+    Role.OPERATOR: "operator",
+    Role.AUDITOR: "auditor",
+    Role.OWNER: "owner",
+}
 ROLES_IN_WORDS: Final[dict[Role, str]] = {
     Role.VIEWER: "Sees use, limits, clients and members.",
     Role.MEMBER: "Calls models, and sees keys, budgets and the ledger.",

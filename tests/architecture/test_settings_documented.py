@@ -47,3 +47,9 @@ def test_durations_and_sizes_say_their_unit() -> None:
         if not name.endswith(UNITS)
     ]
     assert wrong == []
+
+
+def test_the_page_of_roles_is_what_the_code_says() -> None:
+    from scripts.write_roles import roles_page
+
+    assert (ROOT / "docs/roles.md").read_text() == roles_page()
