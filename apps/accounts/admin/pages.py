@@ -17,10 +17,11 @@ from unfold.views import ChangeList
 
 from apps.accounts.admin.limited import Limited
 from apps.accounts.errors import AccountsError
-from apps.accounts.models import User
+from apps.accounts.models import InstallationRole, Membership, User
 from apps.audit.admin_log import AuditedAdmin
 from apps.configuration.admin import VersionedAdmin
 
+_ROLES = (Membership, InstallationRole)  # end with whom they belong to
 _NEVER_LOOKED_UP = frozenset({"digest", "password", "secret"})
 
 
@@ -60,7 +61,7 @@ class PageMixin(AuditedAdmin, Limited):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         found = super().get_deleted_objects(objs, request)
         shown, counts, lacking, protected = found
-        names = {model._meta.verbose_name for model in self.falls_with}
+        names = {model._meta.verbose_name for model in (*self.falls_with, *_ROLES)}
         return shown, counts, {name for name in lacking if name not in names}, protected
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -130,6 +130,11 @@ class UserAdmin(SavesRoles, PageMixin, DjangoUserAdmin, ModelAdmin):
             (people.enable_user if wanted["is_active"] else people.disable_user)(user=obj, by=by)
         people.changed(obj)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Sessions, tokens and whatever else is a person's go with the person."""
+        shown, counts, _, protected = super().get_deleted_objects(objs, request)
+        return shown, counts, set(), protected
+
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

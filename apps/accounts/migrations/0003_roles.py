@@ -15,13 +15,13 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='membership',
             name='role',
-            field=models.CharField(choices=[('viewer', 'Viewer'), ('member', 'Member'), ('admin', 'team admin'), ('billing_admin', 'billing admin'), ('operator', 'Operator'), ('auditor', 'Auditor'), ('owner', 'Owner')], default='member', max_length=16),
+            field=models.CharField(choices=[('viewer', 'Viewer'), ('member', 'Member'), ('admin', 'Team admin'), ('billing_admin', 'Billing admin'), ('operator', 'Operator'), ('auditor', 'Auditor'), ('owner', 'Owner')], default='member', max_length=16),
         ),
         migrations.CreateModel(
             name='InstallationRole',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('viewer', 'Viewer'), ('member', 'Member'), ('admin', 'team admin of every team'), ('billing_admin', 'billing admin'), ('operator', 'Operator'), ('auditor', 'Auditor')], max_length=16)),
+                ('role', models.CharField(choices=[('viewer', 'Viewer'), ('member', 'Member'), ('admin', 'Team admin of every team'), ('billing_admin', 'Billing admin'), ('operator', 'Operator'), ('auditor', 'Auditor')], max_length=16)),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='installation_roles', to=settings.AUTH_USER_MODEL)),
             ],
             options={

@@ -37,8 +37,8 @@ class Membership(models.Model):
     class Role(models.TextChoices):
         VIEWER = "viewer"
         MEMBER = "member"
-        ADMIN = "admin", "team admin"
-        BILLING_ADMIN = "billing_admin", "billing admin"
+        ADMIN = "admin", "Team admin"
+        BILLING_ADMIN = "billing_admin", "Billing admin"
         OPERATOR = "operator"
         AUDITOR = "auditor"
         OWNER = "owner"
@@ -60,8 +60,8 @@ class InstallationRole(models.Model):
     class Role(models.TextChoices):
         VIEWER = "viewer"
         MEMBER = "member"
-        ADMIN = "admin", "team admin of every team"
-        BILLING_ADMIN = "billing_admin", "billing admin"
+        ADMIN = "admin", "Team admin of every team"
+        BILLING_ADMIN = "billing_admin", "Billing admin"
         OPERATOR = "operator"
         AUDITOR = "auditor"
 
