@@ -42,7 +42,7 @@ second, and it is in the audit trail.
 
 Team admins give their clients the models that the team's clients have already; the tier, and
 whether a client may use every model, are set by who may change money or clients everywhere. A
-quota or budget on the team itself is set from above the team. Nobody closes or renames the own team.
+quota or budget on the team itself is set from above it. Nobody closes or renames the own team.
 
 Django's groups and permissions decide nothing, and neither does *staff*.
 
