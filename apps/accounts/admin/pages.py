@@ -21,7 +21,7 @@ from apps.accounts.models import InstallationRole, Membership, User
 from apps.audit.admin_log import AuditedAdmin
 from apps.configuration.admin import VersionedAdmin
 
-_ROLES = (Membership, InstallationRole)  # end with whom they belong to
+_ROLES: tuple[type[Model], ...] = (Membership, InstallationRole)  # end with whose they are
 _NEVER_LOOKED_UP = frozenset({"digest", "password", "secret"})
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import Model
+from django.http import Http404
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from apps.accounts.api import use
 from apps.accounts.middleware import limit_rows
+from apps.accounts.permissions import rows_of
 from apps.accounts.principals import Principal
 from apps.accounts.roles import Capability
 
@@ -37,7 +40,20 @@ class HasCapability(BasePermission):
         return True
 
     def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
-        return True  # the queryset holds no foreign rows
+        """The queryset should hold no foreign rows; if one got in, it is not there after all.
+        Raises Http404 for what may not even be seen."""
+        needed, who = capability_of(request.method or "", view), request.user
+        rows = rows_of(obj) if isinstance(obj, Model) else None
+        if rows is None or not rows.is_of_teams:
+            return True
+        if needed is None or not isinstance(who, Principal):
+            return False
+        teams = rows.teams_of(obj, "view")
+        if who.may(needed) or any(who.may(needed, team) for team in teams):
+            return True
+        if who.may(rows.view) or any(who.may(rows.view, team) for team in teams):
+            return False
+        raise Http404
 
 
 def capability_of(method: str, view: APIView) -> Capability | None:

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import django_filters
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
 
 from apps.accounts import services
 from apps.accounts.api.fields import StrictMixin
 from apps.accounts.api.filters import Search
-from apps.accounts.api.rows import CHANGING, REFUSALS, Changing, Rows
+from apps.accounts.api.rows import CHANGING, REFUSALS, Changing, Rows, caller_of
 from apps.accounts.models import ApiKey, Team
 from apps.accounts.roles import Capability
 
@@ -21,6 +22,16 @@ class TeamSerializer(StrictMixin, serializers.ModelSerializer[Team]):
         model = Team
         fields = ("id", "name", "description", "is_active", "created_at")
         read_only_fields = ("id", "created_at")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """What documents name, and whether a team works, is not its own people's to change."""
+        whole = {"name", "is_active"} & attrs.keys()
+        who = caller_of(self.context["request"])
+        if self.instance is not None and whole and not who.may(Capability.TEAMS_WRITE):
+            raise PermissionDenied(
+                f"{' and '.join(sorted(whole))}: to be changed by who manages all teams."
+            )
+        return attrs
 
 
 class TeamFilters(django_filters.FilterSet):

@@ -3,7 +3,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from apps.accounts.api import audit_events, clients, teams, tokens
+from apps.accounts.api import audit_events, clients, members, teams, tokens
 
 router = SimpleRouter(trailing_slash=False)
 router.register("teams", teams.TeamViewSet, basename="team")
@@ -11,6 +11,12 @@ router.register("clients", clients.ClientViewSet, basename="client")
 
 urlpatterns = [
     *router.urls,
+    path("teams/<int:team_id>/members", members.MembersView.as_view(), name="team-members"),
+    path(
+        "teams/<int:team_id>/members/<str:person>",
+        members.MemberView.as_view(),
+        name="team-member",
+    ),
     path("audit-events", audit_events.EventsView.as_view(), name="audit-events"),
     path("audit-events/export", audit_events.ExportView.as_view(), name="audit-export"),
     path("audit-events/checkpoints", audit_events.CheckpointsView.as_view(), name="audit-checks"),
