@@ -166,6 +166,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 SPECTACULAR_SETTINGS = {
+    "ENUM_NAME_OVERRIDES": {"RoleInTeam": "apps.accounts.models.Membership.Role"},
     "TITLE": "ChatVault",
     "DESCRIPTION": "An OpenAI-compatible gateway with keys, quotas, budgets and a ledger.",
     "VERSION": "0.1.0",
