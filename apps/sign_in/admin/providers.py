@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.core import context
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import NoReverseMatch, URLPattern, path, reverse
 from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget
@@ -22,6 +23,7 @@ from apps.sign_in.errors import ProviderFailed
 from apps.sign_in.models import IdentityProvider, OutsideIdentity, RoleRule
 from apps.sign_in.outside import diagnosis
 from apps.sign_in.outside.endpoints import check_url, issuer_of
+from apps.sign_in.outside.flow import callback_url
 
 
 class IdentityProviderForm(forms.ModelForm):
@@ -158,8 +160,10 @@ class IdentityProviderAdmin(Page):
     @display(description="callback URL")
     def callback(self, row: IdentityProvider) -> str:
         """What the provider wants to know as redirect URI."""
-        slug = row.slug or "…"
-        return f"the address of ChatVault, then /sign-in/with/{slug}/callback/"
+        try:
+            return callback_url(context.request, row)
+        except NoReverseMatch:
+            return "It is shown after saving."
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         was_moved = provider_changes.save(
@@ -189,13 +193,13 @@ class IdentityProviderAdmin(Page):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        context = dict(extra_context or {})
+        more = dict(extra_context or {})
         if object_id is not None and self.has_change_permission(request):
-            context["test_url"] = reverse("admin:sign_in_identityprovider_test", args=[object_id])
-            context["test_explanation"] = (
+            more["test_url"] = reverse("admin:sign_in_identityprovider_test", args=[object_id])
+            more["test_explanation"] = (
                 "Asks the server where it is asked what, for its keys, and whether it knows us."
             )
-        return super().changeform_view(request, object_id, form_url, context)
+        return super().changeform_view(request, object_id, form_url, more)
 
     def get_urls(self) -> list[URLPattern]:
         test = path(

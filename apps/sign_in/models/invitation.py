@@ -19,7 +19,9 @@ class Invitation(models.Model):
         help_text="For whom: with an outside provider only this verified address may come. "
         "Empty: whoever has the link.",
     )
-    role = models.CharField(max_length=16, choices=ROLES)
+    role = models.CharField(
+        max_length=16, choices=ROLES, help_text="Not more than you have yourself."
+    )
     team = models.ForeignKey(
         "accounts.Team",
         models.CASCADE,

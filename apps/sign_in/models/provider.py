@@ -35,13 +35,18 @@ class IdentityProvider(models.Model):
         validators=[validate_slug],
         help_text="Letters, digits and hyphens, such as google. It is part of the callback URL.",
     )
-    kind = models.CharField(max_length=16, choices=Kind, default=Kind.OIDC)
+    kind = models.CharField(
+        max_length=16,
+        choices=Kind,
+        default=Kind.OIDC,
+        help_text="OpenID Connect fits Keycloak, Okta, Auth0, GitLab, Authentik and most others.",
+    )
     server_url = models.CharField(
         "server URL",
         max_length=500,
         blank=True,
         help_text="The issuer, such as https://id.example.org/realms/main; for Microsoft "
-        "https://login.microsoftonline.com/<tenant id>/v2.0; for Google and GitHub empty, or your "
+        "https://login.microsoftonline.com/TENANT-ID/v2.0; for Google and GitHub empty, or your "
         "GitHub Enterprise server. A new host or port removes the stored secret.",
     )
     client_id = models.CharField(
@@ -77,6 +82,7 @@ class IdentityProvider(models.Model):
         max_length=16,
         choices=FirstLogin,
         default=FirstLogin.INVITED,
+        help_text="Later they come as the account that they have here.",
     )
     default_team = models.ForeignKey(
         "accounts.Team",
@@ -86,7 +92,12 @@ class IdentityProvider(models.Model):
         related_name="+",
         help_text="The team of who comes for the first time.",
     )
-    default_role = models.CharField(max_length=16, choices=ROLES, blank=True)
+    default_role = models.CharField(
+        max_length=16,
+        choices=ROLES,
+        blank=True,
+        help_text="What they are in that team, such as member. Rules below may say otherwise.",
+    )
     is_active = models.BooleanField(
         "active", default=True, help_text="Off: there is no button, and it signs nobody in."
     )
@@ -134,7 +145,9 @@ class RoleRule(models.Model):
         help_text="contains: a list that has the value in it.",
     )
     value = models.CharField(max_length=200, help_text="Exactly as the provider sends it.")
-    role = models.CharField(max_length=16, choices=ROLES)
+    role = models.CharField(
+        max_length=16, choices=ROLES, help_text="Nobody writes a rule for more than they have."
+    )
     team = models.ForeignKey(
         "accounts.Team",
         models.CASCADE,
