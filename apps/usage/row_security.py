@@ -34,6 +34,8 @@ POLICIES: Final = {
     "accounts_tokensession": "client_id IS NULL OR client_id IN (SELECT id FROM accounts_client)",
     "accounts_issuerrule": _OF_CLIENT,
     "audit_auditevent": _OF_TEAM,
+    "audit_audithead": _OF_NOBODY,
+    "audit_auditcheckpoint": _OF_NOBODY,
     "billing_quota": _OF_OWNER,
     "billing_quotaoverride": "quota_id IN (SELECT id FROM billing_quota)",
     "billing_quotahour": "quota_id IN (SELECT id FROM billing_quota)",
