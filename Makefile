@@ -65,6 +65,10 @@ proofs: install-dev ## Kill, crowd and clone real ChatVaults: do the promises ho
 	@scripts/package.sh /usr/sbin/rabbitmq-server rabbitmq-server "the proofs of the queue"
 	@exec $(PYTHON_BIN) -m tests.proofs $(PROOFS)
 
+.PHONY: canary
+canary: install-dev ## Look for every secret in everything that ChatVault writes, under every fault
+	@CHATVAULT_TEST_CANARY=1 $(PYTHON_BIN) -m pytest -q -n 0 tests/canary
+
 .PHONY: deploy-check
 deploy-check: install-dev ## Read deploy/ with helm, compose, systemd, nginx, hadolint, shellcheck
 	@deploy/tools.sh && exec $(PYTHON_BIN) deploy/check.py

@@ -12,6 +12,7 @@ from apps.gateway.reply import JSON, common_head
 from apps.gateway.snapshot.model import Alias
 from apps.gateway.steps.authenticate import authenticate, may_use
 from chatvault.lib.errors import ModelNotFound
+from chatvault.lib.redact import mask
 
 
 async def answer_models(
@@ -25,7 +26,8 @@ async def answer_models(
     if name:
         alias = aliases.get(name)
         if alias is None or not may_use(identity, name):
-            raise ModelNotFound(f"The model '{name}' does not exist.", param="model")
+            request.alias = mask(name)
+            raise ModelNotFound(f"The model '{request.alias}' does not exist.", param="model")
         body = msgspec.json.encode(_model(alias))
     else:
         rows = [_model(alias) for alias in aliases.values() if may_use(identity, alias.name)]

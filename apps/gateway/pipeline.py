@@ -19,6 +19,7 @@ from apps.gateway.steps.stream import stream, take_answer
 from apps.gateway.telling import tell_finished
 from chatvault.lib import failpoints
 from chatvault.lib.errors import ChatVaultError, ShuttingDown
+from chatvault.lib.redact import mask
 
 
 async def serve(request: GatewayRequest, plane: DataPlane, outlet: Outlet) -> None:
@@ -64,8 +65,12 @@ async def _stand_in_line(
 async def _serve(
     request: GatewayRequest, identity: Identity, plane: DataPlane, outlet: Outlet
 ) -> None:
-    receive(request)  # 1
-    offer = authorise(request, identity, plane)
+    try:
+        receive(request)  # 1
+        offer = authorise(request, identity, plane)
+    except ChatVaultError:
+        request.alias = mask(request.alias)  # some paste a key where the model belongs
+        raise
     meter = plane.live[request.id] = await admit(request, identity, offer, plane)  # 3
     is_gone = False
     try:

@@ -7,6 +7,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from chatvault.lib.redact import mask
+
 
 class StrictMixin:
     """Fields that there are not, or that are only read, are refused by name: a client that sets
@@ -22,7 +24,7 @@ class StrictMixin:
             unknown = sorted(str(name) for name in data if name not in writable)
             if unknown:
                 raise serializers.ValidationError(
-                    {name: ["There is no such field to write."] for name in unknown}
+                    {mask(name): ["There is no such field to write."] for name in unknown}
                 )
         return super().to_internal_value(data)  # type: ignore[misc]
 

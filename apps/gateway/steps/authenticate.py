@@ -15,6 +15,7 @@ from chatvault.lib.errors import (
     ScopeMissing,
     Unauthenticated,
 )
+from chatvault.lib.redact import mask
 
 MAX_TOKEN_BYTES = MAX_JWT_LENGTH
 
@@ -52,7 +53,8 @@ def authorise(request: GatewayRequest, identity: Identity, plane: DataPlane) -> 
     offer = plane.view.offer_of(name, identity.client.book_id)
     if offer is None:
         raise ModelNotFound(
-            f"The model '{name}' does not exist. GET /v1/models lists those that the key may use.",
+            f"The model '{mask(name)}' does not exist. GET /v1/models lists those that the key "
+            "may use.",
             param="model",
         )
     if not may_use(identity, name):
