@@ -27,8 +27,6 @@ from tests.servers.valkey import ValkeyServer
 FIRST_RUN = "file first-run.json"
 """Where the first run puts the administrator's password and the first key, 0600."""
 
-SESSIONS = ("column sign_in_", "column django_session", "file chatvault.sqlite3")
-
 
 @dataclass
 class Site:

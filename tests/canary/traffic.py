@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import re
+import struct
 import time
 from collections.abc import Iterator
 from html import unescape
@@ -14,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 
 from tests.canary.marks import known
-from tests.canary.site import SESSIONS, Site, new_name
+from tests.canary.site import Site, new_name
 
 CHAT = "/v1/chat/completions"
 _LINK = re.compile(r'href="([^"#]+)"')
@@ -32,6 +34,7 @@ def everything(site: Site, *, pages: int, commands: tuple[str, ...]) -> None:
     with httpx2.Client(base_url=site.url, timeout=20, follow_redirects=True) as owner:
         _sign_in(site, owner)
         _write(site, owner)
+        _enrol(site, owner)
         _crawl(site, owner, pages)
     _commands(site, *commands)
 
@@ -122,7 +125,7 @@ def _sign_in(site: Site, owner: httpx2.Client) -> None:
     assert owner.get("/admin/").status_code == 200
     session = owner.cookies.get("sessionid") or owner.cookies.get("__Host-sessionid")
     assert session, list(owner.cookies)
-    site.marks["session"] = known("session", session, allowed=SESSIONS)
+    site.marks["session"] = known("session", session)
     given = {"username": "admin", "password": site.secret("administrator's password")}
     pair = httpx2.post(f"{site.url}/api/v1/auth/token", json=given, timeout=20).json()
     for name in ("access", "refresh"):
@@ -156,6 +159,35 @@ def _write(site: Site, owner: httpx2.Client) -> None:
     changed = {"new_secret": site.secret("changed provider key")}
     _post(site, owner, found[0], changed | {"name": ""})
     _post(site, owner, found[0], changed)
+
+
+def _enrol(site: Site, owner: httpx2.Client) -> None:
+    """A second factor: its secret is on the page that shows it, once, and nowhere else."""
+    url = "/sign-in/account/app/add/"
+    page = owner.get(url)
+    if "Is it you?" in page.text:
+        data = {"password": site.secret("administrator's password")} | _token(page.text)
+        again = owner.post(str(page.url), data=data, headers={"referer": str(page.url)})
+        site.keep("page of proving it again", again.content)
+        page = owner.get(url)
+    secret = re.search(r'id="totp-secret"[^>]*>([A-Z2-7]{16,})<', page.text)
+    assert secret, page.text[:500]
+    shown = f"page after POST {url}"
+    site.marks["TOTP secret"] = known("TOTP secret", secret[1], allowed=(shown,))
+    wrong = {"code": "000000"} | _token(page.text)
+    site.keep(shown, owner.post(url, data=wrong, headers={"referer": str(page.url)}).content)
+    right = wrong | {"code": _code_of(secret[1])}
+    answer = owner.post(url, data=right, headers={"referer": str(page.url)})
+    site.keep("page of the enrolled", answer.content)
+    assert owner.get(url).url.path != url, "the second factor was not taken"
+
+
+def _code_of(secret: str) -> str:
+    """RFC 6238, at this moment."""
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    digest = hmac.digest(key, struct.pack(">Q", int(time.time()) // 30), "sha1")
+    number = struct.unpack_from(">I", digest, digest[-1] & 15)[0] & 0x7FFFFFFF
+    return f"{number % 1_000_000:06d}"
 
 
 def _post(site: Site, owner: httpx2.Client, url: str, values: dict[str, str]) -> None:
