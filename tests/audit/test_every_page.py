@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -35,12 +36,21 @@ def _issuer() -> Model:
     )
 
 
+def _outside_provider() -> Model:
+    from apps.sign_in.models import IdentityProvider
+
+    return IdentityProvider.objects.create(
+        name="outside", slug="outside", kind="google", client_id="chatvault"
+    )
+
+
 CHANGES: dict[str, Change] = {
     "accounts.team": (factories.make_team, {"description": "new words"}),
     "accounts.client": (factories.make_client, {"description": "new words"}),
     "accounts.apikey": (lambda: make_key().key, {"name": "renamed"}),
     "accounts.user": (make_user, {"first_name": "Grace"}),
     "accounts.trustedissuer": (_issuer, {"name": "renamed"}),
+    "sign_in.identityprovider": (_outside_provider, {"name": "renamed"}),
     "providers.provider": (
         lambda: factories.make_provider(base_url="https://api.example.com/v1"),
         {"name": "renamed"},
@@ -58,6 +68,7 @@ CHANGES: dict[str, Change] = {
 
 ELSEWHERE: dict[str, str] = {
     "configuration.scheduledjob": "test_the_timetable_is_recorded",
+    "sign_in.invitation": "test_an_invitation_is_recorded_without_its_link",
     "usage.errorgroup": "test_what_is_said_of_an_error_is_recorded",
     "billing.cataloguechange": "test_an_action_is_recorded_with_the_rows_that_were_chosen",
 }
@@ -202,6 +213,17 @@ def test_the_timetable_is_recorded(browser: Browser) -> None:
     told = AuditEvent.objects.filter(topic="job").order_by("id")
     assert [each.action for each in told] == ["job.paused", "job.continued", "job.restored"]
     assert told[2].before["due"] == "daily at 05:15 UTC"
+
+
+def test_an_invitation_is_recorded_without_its_link(browser: Browser) -> None:
+    team = factories.make_team()
+    url = reverse("admin:sign_in_invitation_add")
+    page = posted(browser, url, email="bob@example.com", role="member", team=str(team.pk))
+    told = [str(each) for each in page.wsgi_request._messages]
+    events = list(AuditEvent.objects.filter(topic="invitation"))
+    assert [each.action for each in events] == ["invitation.made"]
+    (token,) = {word for text in told for word in re.findall(r"/([A-Za-z0-9_-]{20,})/", text)}
+    assert token not in str(list(AuditEvent.objects.values()))
 
 
 def test_what_is_said_of_an_error_is_recorded(browser: Browser) -> None:

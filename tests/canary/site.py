@@ -101,6 +101,7 @@ def _marks() -> dict[str, Canary]:
         canary("forged token", "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0."),
         canary("database password"),
         canary("redis password"),
+        canary("client secret of an identity provider"),
         canary("collector token", allowed=("process environ",)),
         known("secret of the fake provider", OF_UPSTREAM),
     ]

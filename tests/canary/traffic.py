@@ -153,6 +153,12 @@ def _write(site: Site, owner: httpx2.Client) -> None:
            "usable_password": "true"}  # fmt: skip
     _post(site, owner, "/admin/accounts/user/add/", new | {"password2": password + "x"})
     _post(site, owner, "/admin/accounts/user/add/", new)
+    outside = {"name": new_name(), "slug": "outside", "kind": "oidc", "client_id": "chatvault",
+               "server_url": "https://id.example.com", "first_login": "invited",
+               "new_secret": site.secret("client secret of an identity provider")}  # fmt: skip
+    _post(site, owner, "/admin/sign_in/identityprovider/add/", outside | {"client_id": ""})
+    _post(site, owner, "/admin/sign_in/identityprovider/add/", outside)
+    assert "id.example.com" in owner.get("/admin/sign_in/identityprovider/").text
     listing = owner.get("/admin/providers/credential/").text
     found = re.search(r"/admin/providers/credential/(\d+)/change/", listing)
     assert found, "the document made a credential"
