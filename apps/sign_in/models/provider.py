@@ -50,7 +50,10 @@ class IdentityProvider(models.Model):
         "GitHub Enterprise server. A new host or port removes the stored secret.",
     )
     client_id = models.CharField(
-        "client ID", max_length=255, help_text="What the provider calls this installation."
+        "client ID",
+        max_length=255,
+        db_column="oauth_client_id",  # client_id is the column of rows that belong to a client
+        help_text="What the provider calls this installation.",
     )
     secret = models.TextField("client secret", blank=True, editable=False)
     secret_origin = models.CharField(max_length=300, blank=True, editable=False)

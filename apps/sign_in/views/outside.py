@@ -13,7 +13,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import BaseUserCreationForm
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -48,7 +48,8 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
         )
     except SignInRefused as refused:
         return _refused(request, provider, refused)
-    return HttpResponseRedirect(url)
+    # not a redirect: what a form leads to is held to `form-action`, which names no provider
+    return page(request, "sign_in/leaving.html", "One moment", url=url, provider=provider)
 
 
 @throttled("sign_in", methods=("GET",))
