@@ -113,8 +113,8 @@ matrix: install-dev ## Ask every route as everybody, and compare with tests/matr
 	@MATRIX=whole $(PYTHON_BIN) -m pytest -q -n 0 tests/matrix
 
 .PHONY: matrix-table
-matrix-table: install-dev ## Write tests/matrix/expected.csv anew; read its diff before committing
-	@MATRIX=write $(PYTHON_BIN) -m pytest -q -n 0 tests/matrix/test_matrix.py && git diff --stat tests/matrix
+matrix-table: install-dev ## Add new routes to tests/matrix/expected.csv; MATRIX=write makes it anew
+	@MATRIX=$(or $(MATRIX),add) $(PYTHON_BIN) -m pytest -q -n 0 tests/matrix/test_matrix.py && git diff --stat tests/matrix
 
 .PHONY: lock
 lock: install-dev ## Compile the requirement files again, with hashes

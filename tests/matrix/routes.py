@@ -12,7 +12,8 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import URLPattern, URLResolver, get_resolver
 
-_ARGUMENT: Final = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
+_ARGUMENT: Final = re.compile(r"<(?:\w+:)?(\w+)>")
+_GROUP: Final = re.compile(r"\(\?P(<\w+>)(?:[^()]|\([^)]*\))*\)")
 _ADMIN: Final = re.compile(r"^admin/(\w+)/(\w+)/")
 
 
@@ -26,7 +27,8 @@ class Route:
 
     @property
     def arguments(self) -> list[str]:
-        return [a or b for a, b in _ARGUMENT.findall(self.pattern)]
+        found: list[str] = _ARGUMENT.findall(self.pattern)
+        return found
 
     @property
     def model(self) -> type[Model] | None:
@@ -51,14 +53,14 @@ class Route:
         return ("GET", "POST")
 
     def path(self, values: dict[str, str]) -> str:
-        filled = _ARGUMENT.sub(lambda found: values[found[1] or found[2]], self.pattern)
-        return "/" + filled.replace("^", "").replace("$", "").replace("\\Z", "")
+        return "/" + _ARGUMENT.sub(lambda found: values[found[1]], self.pattern)
 
 
 def routes() -> list[Route]:
     found: dict[str, Route] = {}
     for pattern, name, view in _walk(get_resolver().url_patterns):
-        found.setdefault(pattern, Route(pattern, name, view))
+        plain = re.sub(r"\^|\$|\\Z|\\(?=[./-])", "", _GROUP.sub(r"\1", pattern))
+        found.setdefault(plain, Route(plain, name, view))
     return sorted(found.values(), key=lambda route: route.pattern)
 
 

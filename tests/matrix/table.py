@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import uuid
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from tests.matrix.places import Place
 from tests.matrix.routes import Route, routes
 
 MODE: Final = os.environ.get("MATRIX", "sample")
-"""`sample`, `whole`, or `write` to make the table anew."""
+"""`sample`, `whole`; `add` asks what is not in the table, `write` makes all of it anew."""
+WRITING: Final = ("add", "write")
 EXPECTED: Final = Path(__file__).with_name("expected.csv")
 HEAD: Final = ("route", "method", "row", *CALLERS)
 JSON: Final = "application/json"
@@ -94,7 +96,8 @@ class World:
 
     def _value(self, line: Line, name: str) -> str:
         if name in _WORDS or line.row in ("", "absent"):
-            return _WORDS.get(name, _ABSENT)
+            absent = str(uuid.UUID(int=1)) if f"<uuid:{name}>" in line.route.pattern else _ABSENT
+            return _WORDS.get(name, absent)
         place = self.own if line.row == "own" else self.other
         model = model_of(line.route)
         assert model is not None, f"tests/matrix/table.py: whose rows does {line.route} name?"
