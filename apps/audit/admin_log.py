@@ -23,6 +23,10 @@ from chatvault.lib import correlation
 from chatvault.lib.money import usd_from_nano
 
 MOST_CHOSEN: Final = 50
+_OF_ADDING: Final = frozenset({"added", "made", "created", "issued", "imported", "registered"})
+_OF_DELETING: Final = frozenset({"deleted", "removed"})
+"""What services call it; then the page says nothing more."""
+
 _NEVER_TOLD: Final = frozenset({"digest", "password"})
 
 Changes = tuple[dict[str, Any], dict[str, Any]]
@@ -45,19 +49,19 @@ class AuditedAdmin:
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         before, after = _changes(request).pop(id(obj), ({}, {}))
-        if not _is_told(obj):
+        if not _told_verbs(obj) & _OF_ADDING:
             _record("added", obj, before, after)
         return super().log_addition(request, obj, message)  # type: ignore[misc]
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         before, after = _changes(request).pop(id(obj), ({}, {}))
-        if before or after:
+        if (before or after) and not (before.keys() | after.keys()) <= _told_fields(obj):
             _record("changed", obj, before, after)
         return super().log_change(request, obj, message)  # type: ignore[misc]
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         for obj in queryset:
-            if not _is_told(obj):
+            if not _told_verbs(obj) & _OF_DELETING:
                 _record("deleted", obj, _row(obj), {})
         return super().log_deletions(request, queryset)  # type: ignore[misc]
 
@@ -102,13 +106,22 @@ def team_of(obj: Model) -> int | None:
     return None
 
 
-def _is_told(obj: Model) -> bool:
-    """Whether the service that did it has recorded it for this request."""
+def _told_of(obj: Model) -> QuerySet[AuditEvent]:
+    """What the services that did it have recorded for this request."""
     here = correlation.current()
-    told = AuditEvent.objects.filter(
+    about = AuditEvent.objects.filter(
         request_id=here, target_type=obj._meta.label_lower, target_id=str(obj.pk)
     )
-    return bool(here) and told.exists()
+    return about if here else about.none()
+
+
+def _told_verbs(obj: Model) -> set[str]:
+    actions = _told_of(obj).values_list("action", flat=True)
+    return {action.rpartition(".")[2] for action in actions}
+
+
+def _told_fields(obj: Model) -> set[str]:
+    return {name for after in _told_of(obj).values_list("after", flat=True) for name in after}
 
 
 def _changes(request: HttpRequest) -> dict[int, Changes]:
