@@ -25,7 +25,9 @@ class ResetForm(PasswordResetForm):
     """Mails in the background: a known address takes as long as an unknown one."""
 
     def send_mail(self, *args: Any, **kwargs: Any) -> None:
-        thread = threading.Thread(target=self._hand_over, args=args, kwargs=kwargs, daemon=True)
+        thread = threading.Thread(
+            target=self._hand_over, args=args, kwargs=kwargs, daemon=True, name="mail to somebody"
+        )
         thread.start()
 
     def _hand_over(self, *args: Any, **kwargs: Any) -> None:
