@@ -357,6 +357,7 @@ async def test_an_answer_under_way_is_not_kept_when_its_holder_changes(database,
         (b"sk-proj-abcdefghijklmnop", "key", 3),
         (issue_secret(OAUTH_PREFIX).encode(), "oauth", 1),
     ],
+    ids=["a key of ours", "a given key", "an OAuth token"],
 )
 def test_credentials_are_told_apart(token, kind, candidates):
     question = Asker([PEPPER, b"o" * 32]).question(token)
@@ -374,6 +375,7 @@ def test_credentials_are_told_apart(token, kind, candidates):
         b"cvr_" + b"A" * 49,
         b"eyJhbGciOiJub25lIn0.e30.",
     ],
+    ids=["wrong checksum", "too short", "a refresh token", "wrong refresh token", "a JWT"],
 )
 def test_what_cannot_be_anybodys_is_not_asked_about(token):
     with pytest.raises(Unauthenticated):
