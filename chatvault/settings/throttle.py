@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from chatvault.settings.section import Section
 
 _RATE = re.compile(r"([1-9]\d{0,8})/([1-9]\d{0,4})?([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _OFF = "off"
 
 
@@ -71,6 +72,20 @@ class ThrottleSettings(Section):
     """Reports of browsers about what a page may not do, from one address."""
     report_per_account: Rate = "off"
     """Such reports are nobody's."""
+
+    key_failures_per_address: Rate = "120/m"
+    """Unknown keys and tokens that one address may show, to the inference API as well; keys that
+    are known to be good do not wait. Of each process."""
+    key_failures_per_prefix: Rate = "60/m"
+    """The same for keys that begin alike: guesses at the rest of one."""
+
+    def pace_of(self, name: str) -> tuple[int, int] | None:
+        """Count and seconds of the rate `name`; None: as many as come."""
+        found = _RATE.fullmatch(getattr(self, name))
+        if found is None:
+            return None
+        count, times, unit = found.groups()
+        return int(count), int(times or 1) * _SECONDS[unit]
 
     def rate_of(self, group: str, by: str) -> str | None:
         """The rate of a group `by` address or account; None: as many as come."""

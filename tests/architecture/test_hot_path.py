@@ -25,6 +25,7 @@ HOT = (
     "apps.gateway.snapshot.follow",
     "apps.accounts.credentials",
     "apps.accounts.key_cache",
+    "apps.accounts.failures",
     "apps.billing.pricing",
     "apps.billing.limits",
     "apps.usage.journal",
