@@ -16,6 +16,7 @@ from chatvault.lib.errors import TooManyAttempts
 
 MOST_KNOWN: Final = 50_000
 PREFIX_BYTES: Final = 11  # `cv_` and eight digits: guesses at the rest of one key
+_OURS: Final = (b"cv_", b"cvo_", b"cvr_")
 
 
 class Pace:
@@ -51,7 +52,8 @@ class Pace:
 
 
 class Failures:
-    """Failures by address (of IPv6: by /64) and by the beginning of the credential.
+    """Failures by address (of IPv6: by /64) and by the beginning of the credential, where that is
+    random: all JWTs begin alike, and so may keys of other gateways.
 
     None for a pace: as many as come.
     """
@@ -66,7 +68,7 @@ class Failures:
         wait_s = 0.0
         if self._by_address is not None and address:
             wait_s = self._by_address.wait_s(counted_as(address), now)
-        if self._by_prefix is not None and not wait_s:
+        if self._by_prefix is not None and not wait_s and credential.startswith(_OURS):
             wait_s = self._by_prefix.wait_s(credential[:PREFIX_BYTES], now)
         if wait_s:
             self.refused += 1
@@ -81,7 +83,7 @@ class Failures:
         now = clock.monotonic()
         if self._by_address is not None and address:
             self._by_address.note(counted_as(address), now)
-        if self._by_prefix is not None:
+        if self._by_prefix is not None and credential.startswith(_OURS):
             self._by_prefix.note(credential[:PREFIX_BYTES], now)
 
 

@@ -69,6 +69,14 @@ def test_guesses_at_one_key_wait_from_wherever_they_come(now):
     assert not is_refused(known, "198.51.100.1", b"cv_BBBBBBBBbbbb")
 
 
+@pytest.mark.parametrize("start", [b"eyJhbGciOiJFUzI1NiJ9", b"sk-proj-AAAA"])
+def test_what_begins_alike_for_everybody_is_not_counted_by_its_beginning(now, start):
+    known = failures_of(None, (1, 60))
+    for _ in range(5):
+        known.note("192.0.2.1", start + b".x")
+    assert not is_refused(known, "198.51.100.1", start + b".y")
+
+
 def test_neighbours_of_one_ipv6_subscriber_count_together(now):
     known = failures_of((1, 60), None)
     known.note("2001:db8:1:2::5", KEY)
