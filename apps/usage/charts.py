@@ -77,6 +77,21 @@ def charts_of(hours: Hours) -> list[Chart]:
     ]
 
 
+@dataclass(frozen=True)
+class Stack:
+    """One colour of stacked bars."""
+
+    label: str
+    colour: str
+    values: Sequence[int]
+
+
+def stacked_chart(name: str, title: str, labels: list[str], stacks: Sequence[Stack]) -> Chart:
+    """Counts, one on the other."""
+    series = [_Series(one.label, one.colour, [float(n) for n in one.values]) for one in stacks]
+    return _chart(name, title, labels, series)
+
+
 def _chart(
     name: str, title: str, labels: list[str], series: list[_Series], kind: str = "bar"
 ) -> Chart:

@@ -24,6 +24,7 @@ def _page(title: str, icon: str, model: str) -> dict[str, Any]:
             bool(link(request))
             and request.path.startswith(link(request))
             and not _is_at("admin:usage_refusals", request)
+            and not _is_at("admin:usage_rate_limits", request)
         ),
     }
 
@@ -104,6 +105,13 @@ NAVIGATION: list[dict[str, Any]] = [
     _group(
         "Money and limits",
         _page("Budgets", "savings", "billing.budget"),
+        {
+            "title": "Rate limits",
+            "icon": "vital_signs",
+            "link": _to("admin:usage_rate_limits"),
+            "permission": lambda request: request.user.has_perm("billing.view_quota"),
+            "active": lambda request: _is_at("admin:usage_rate_limits", request),
+        },
         _page("Quotas", "speed", "billing.quota"),
         _page("Price books", "menu_book", "billing.pricebook"),
         _page("Prices", "sell", "billing.price"),

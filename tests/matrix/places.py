@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Final
 
 from django.db import models
@@ -14,6 +15,7 @@ from django_celery_beat.models import IntervalSchedule
 
 from apps.accounts import permissions, signing
 from apps.accounts.models import ApiKey, Client, Membership, Team, User
+from apps.billing.models import QuotaOverride
 from apps.configuration.models import ScheduledJob
 from chatvault.lib import clock
 from tests.factories import (
@@ -131,6 +133,14 @@ SHARED: Final[dict[str, Callable[[], Model]]] = {
 }
 MADE: Final[dict[str, Callable[[Place], Model]]] = {
     "billing.quota": lambda place: make_quota(client=place.client),
+    "billing.quotaoverride": lambda place: QuotaOverride.objects.create(
+        quota=make_quota(client=place.client),
+        ceiling=9,
+        starts_at=clock.now(),
+        ends_at=clock.now() + timedelta(days=1),
+        reason="a test",
+        author_name="somebody",
+    ),
     "billing.budget": lambda place: make_budget(client=place.client),
     "billing.ledgerentry": lambda place: make_ledger_entry(
         team_id=place.team.pk, client_id=place.client.pk, key_id=place.key.pk

@@ -37,7 +37,8 @@ _WORDS: Final = {
 
 API_ROWS: Final = {
     "teams": "accounts.team", "clients": "accounts.client", "keys": "accounts.apikey",
-    "people": "accounts.user",
+    "people": "accounts.user", "quotas": "billing.quota",
+    "quota-overrides": "billing.quotaoverride",
 }  # fmt: skip
 """Whose rows the arguments of `/api/v1/<word>/…` are."""
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
+from django.forms import Media
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -16,6 +17,7 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from apps.usage.admin import filters, request_detail
+from apps.usage.admin.rate_limits import rate_limits_page
 from apps.usage.admin.read_only import ReadOnlyAdmin
 from apps.usage.admin.refusals import refusals_page
 from apps.usage.figures import count_text, instant_text, milliseconds
@@ -83,7 +85,21 @@ class RequestLogAdmin(ReadOnlyAdmin):
         refusals = path(
             "refusals/", self.admin_site.admin_view(self.refusals_view), name="usage_refusals"
         )
-        return [refusals, *super().get_urls()]
+        limits = path(
+            "rate-limits/",
+            self.admin_site.admin_view(self.rate_limits_view),
+            name="usage_rate_limits",
+        )
+        return [refusals, limits, *super().get_urls()]
+
+    def rate_limits_view(self, request: HttpRequest) -> HttpResponse:
+        """For whoever may see quotas."""
+        if not request.user.has_perm("billing.view_quota"):
+            raise PermissionDenied
+        context = self.admin_site.each_context(request)
+        context["media"] = self.media + Media(css={"all": ["billing/money.css"]})
+        page = context | rate_limits_page(request)
+        return TemplateResponse(request, "usage/rate_limits.html", page)
 
     def refusals_view(self, request: HttpRequest) -> HttpResponse:
         """What was refused is no row of any table, but part of the same story."""
