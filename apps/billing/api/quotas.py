@@ -167,7 +167,7 @@ class OverrideFilters(django_filters.FilterSet):
 
     class Meta:
         model = QuotaOverride
-        fields: ClassVar = {}
+        fields: ClassVar[dict[str, list[str]]] = {}
 
 
 @extend_schema(tags=["Rate limits"])
