@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet, prefetch_related_objects
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import TabularInline
+from unfold.admin import StackedInline, TabularInline
 from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
     DropdownFilter,
@@ -87,13 +87,12 @@ class ScopedAdmin(VersionedPage):
         self.message_user(request, f"{count} {self.opts.verbose_name_plural} deactivated.")
 
 
-class OverridesOnPage(TabularInline):
+class OverridesOnPage(StackedInline):
     """Ceilings for a while, of the quota whose page this is on."""
 
     model = QuotaOverride
     form = OverrideForm
     extra = 0
-    hide_title = True
     fields = ("ceiling", "starts_at", "ends_at", "reason", "state", "author_name")
     readonly_fields = ("state", "author_name")
 

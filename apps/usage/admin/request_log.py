@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.forms import Media
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -96,8 +95,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
         """For whoever may see quotas."""
         if not request.user.has_perm("billing.view_quota"):
             raise PermissionDenied
-        context = self.admin_site.each_context(request)
-        context["media"] = self.media + Media(css={"all": ["billing/money.css"]})
+        context = self.admin_site.each_context(request) | {"media": self.media}
         page = context | rate_limits_page(request)
         return TemplateResponse(request, "usage/rate_limits.html", page)
 
