@@ -135,7 +135,7 @@ class OverrideForm(forms.ModelForm):
         fields = ("ceiling", "starts_at", "ends_at", "reason")
         help_texts = {
             "ceiling": "In the quota's own unit, higher or lower than its ceiling.",
-            "starts_at": "Such as 2026-12-01 08:00, in the time zone of the admin (UTC if not set).",
+            "starts_at": "Such as 2026-12-01 08:00, in the time zone of the admin (UTC).",
             "ends_at": "From then on the quota's own ceiling holds again, by itself.",
             "reason": "Why, for whoever reads it later: “launch of the new site”.",
         }
