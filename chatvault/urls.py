@@ -12,7 +12,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from apps.sign_in.views.account import ChangePassword
-from apps.sign_in.views.entrance import SignIn
+from apps.sign_in.views.entrance import SignIn, SignOut
 from chatvault.defences import reports
 from chatvault.lib import page_policy as policy
 
@@ -36,6 +36,7 @@ admin.autodiscover()  # see admin_app.py
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/login/", SignIn.as_view()),
+    path("admin/logout/", SignOut.as_view(), name="logout"),
     path("admin/password_change/", ChangePassword.as_view()),
     path("admin/", admin.site.urls),
     path("sign-in/", include("apps.sign_in.urls")),

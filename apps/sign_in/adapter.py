@@ -65,6 +65,13 @@ class AccountAdapter(DefaultAccountAdapter):
         who = Actor("person", user.get_username(), user.pk, attempt.address_of(request))
         trail.record("sign_in.succeeded", target=user, after=_how(session), actor=who)
 
+    @transaction.atomic
+    def logout(self, request: HttpRequest) -> None:
+        """The end of a session is in the trail as its beginning is."""
+        if isinstance(request.user, User):
+            trail.record("sign_in.ended", target=request.user)
+        super().logout(request)
+
     def get_client_ip(self, request: HttpRequest) -> str:
         return attempt.address_of(request) or "0.0.0.0"  # noqa: S104 – nobody's, not to listen on
 
