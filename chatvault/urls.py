@@ -11,6 +11,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
+from apps.oauth.urls import well_known as oauth_well_known
 from apps.sign_in.views.account import ChangePassword
 from apps.sign_in.views.entrance import SignIn, SignOut
 from chatvault.defences import reports
@@ -41,6 +42,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("sign-in/", include("apps.sign_in.urls")),
     path("api/v1/", include("chatvault.api_urls")),
+    path("oauth/", include("apps.oauth.urls")),
+    path(".well-known/", include(oauth_well_known)),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path(
         "api/docs/", reference(SpectacularSwaggerView.as_view(url_name="schema")), name="swagger-ui"

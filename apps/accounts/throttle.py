@@ -28,8 +28,8 @@ from chatvault.lib.errors import TooManyAttempts
 log = logging.getLogger(__name__)
 
 Group = Literal[
-    "sign_in", "second_factor", "password", "token", "registration", "introspection", "device",
-    "export", "api", "report",
+    "sign_in", "second_factor", "password", "token", "authorization", "registration",
+    "introspection", "device", "export", "api", "report",
 ]  # fmt: skip
 """Endpoints that are counted together; CHATVAULT_THROTTLE_<GROUP>_PER_… are their rates."""
 

@@ -23,6 +23,8 @@ _OF_OWNER: Final = (
     "OR client_id IN (SELECT id FROM accounts_client) "
     "OR key_id IN (SELECT id FROM accounts_apikey)"
 )
+_OF_PAYER: Final = "payer_id IN (SELECT id FROM accounts_client)"
+_OF_APPLICATION: Final = "application_id IN (SELECT id FROM oauth_application)"
 _OF_NOBODY: Final = "false"
 POLICIES: Final = {
     "accounts_team": "id = ANY ((SELECT chatvault_team_ids())::bigint[])",
@@ -36,6 +38,13 @@ POLICIES: Final = {
     "audit_auditevent": _OF_TEAM,
     "audit_audithead": _OF_NOBODY,
     "audit_auditcheckpoint": _OF_NOBODY,
+    "oauth_application": _OF_PAYER,
+    "oauth_initialaccesstoken": _OF_PAYER,
+    "oauth_grant": _OF_APPLICATION,
+    "oauth_accesstoken": _OF_APPLICATION,
+    "oauth_refreshtoken": _OF_APPLICATION,
+    "oauth_idtoken": _OF_APPLICATION,
+    "oauth_devicegrant": "client_id IN (SELECT client_id FROM oauth_application)",
     "billing_quota": _OF_OWNER,
     "billing_quotaoverride": "quota_id IN (SELECT id FROM billing_quota)",
     "billing_quotahour": "quota_id IN (SELECT id FROM billing_quota)",

@@ -6,6 +6,7 @@ from pathlib import Path
 from chatvault.lib import page_policy as _policy
 from chatvault.settings.admin import UNFOLD as UNFOLD
 from chatvault.settings.metrics import counted
+from chatvault.settings.oauth import MODELS as _OAUTH_MODELS
 from chatvault.settings.people import as_django
 from chatvault.settings.sections import Sections
 
@@ -41,6 +42,7 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "csp",
+    "oauth2_provider",
     "apps.audit",
     "apps.configuration",
     "apps.accounts",
@@ -95,12 +97,16 @@ WSGI_APPLICATION = "chatvault.wsgi.application"
 DATABASES = counted(CHATVAULT.database.as_django(CHATVAULT.home))
 DATABASE_ROUTERS = ["chatvault.lib.replica.ReportsRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-MIGRATION_MODULES = {"django_celery_beat": "chatvault.celery_beat.migrations"}
+MIGRATION_MODULES = {
+    "django_celery_beat": "chatvault.celery_beat.migrations",
+    "oauth2_provider": None,  # every model of it is replaced by one of apps.oauth
+}
 
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "apps.oauth.hashers.RandomSecretHasher",  # of OAuth clients' secrets
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -148,6 +154,9 @@ if CHATVAULT.security.https:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = CHATVAULT.security.hsts_subdomains
     SECURE_HSTS_PRELOAD = CHATVAULT.security.hsts_preload
     SILENCED_SYSTEM_CHECKS += ["security.W005", "security.W021"]  # decisions on a whole domain
+
+OAUTH2_PROVIDER = CHATVAULT.oauth.as_django()
+globals().update({f"OAUTH2_PROVIDER_{kind}_MODEL": at for kind, at in _OAUTH_MODELS.items()})
 
 SIMPLE_JWT = {"UPDATE_LAST_LOGIN": False, "TOKEN_TYPE_CLAIM": "token_type", "JTI_CLAIM": "jti"}
 

@@ -11,6 +11,7 @@ from chatvault.settings.journal import JournalSettings
 from chatvault.settings.logs import LogSettings
 from chatvault.settings.mail import MailSettings
 from chatvault.settings.metrics import MetricsSettings
+from chatvault.settings.oauth import OAuthSettings
 from chatvault.settings.redis import RedisSettings
 from chatvault.settings.retention import RetentionSettings
 from chatvault.settings.security import SecuritySettings
@@ -35,6 +36,7 @@ class Sections:
     journal: JournalSettings = field(default_factory=JournalSettings)
     vault: VaultSettings = field(default_factory=VaultSettings)
     tokens: TokenSettings = field(default_factory=TokenSettings)
+    oauth: OAuthSettings = field(default_factory=OAuthSettings)
     redis: RedisSettings = field(default_factory=RedisSettings)
     celery: CelerySettings = field(default_factory=CelerySettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)

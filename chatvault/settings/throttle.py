@@ -48,6 +48,10 @@ class ThrottleSettings(Section):
     """Tokens (JWT and OAuth) that one address may ask for; many services can be behind one."""
     token_per_account: Rate = "120/m"  # noqa: S105 – a rate, no secret
     """Tokens that may be asked for one account or OAuth client."""
+    authorization_per_address: Rate = "120/m"
+    """Consent pages of OAuth that one address may open or answer."""
+    authorization_per_account: Rate = "60/m"
+    """The same for one person."""
     registration_per_address: Rate = "20/h"
     """OAuth clients that one address may register by itself (RFC 7591)."""
     registration_per_account: Rate = "60/h"
