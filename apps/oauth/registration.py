@@ -51,6 +51,13 @@ class NotAllowed(Exception):
     """No, or not the right, initial or registration access token: 401."""
 
 
+def check(*, token: str) -> None:
+    """Before anything that was sent is read. Raises NotAllowed."""
+    usable = InitialAccessToken.objects.usable(clock.now())
+    if not token or not usable.filter(digest=digest(token)).exists():
+        raise NotAllowed
+
+
 @transaction.atomic
 def register(*, token: str, metadata: Mapping[str, Any]) -> tuple[services.Issued, Secret]:
     """A new application, its secret and its registration access token.

@@ -67,6 +67,7 @@ def principals_of(users: Iterable[User]) -> dict[int, Principal]:
 
 def _record(row: AccessToken, person: Principal | None) -> KeyRecord:
     application = row.application
+    assert application is not None  # the query asked for it
     payer = application.payer
     given = of_scopes(narrowed(row.scope.split(), application, None))
     held = {each for each in given if person is None or person.may(each, payer.team_id)}

@@ -211,7 +211,8 @@ class Validator(OAuth2Validator):
             return False
         if not super().validate_refresh_token(refresh_token, client, request):
             return False
-        return bool(self._still_given(row.access_token.scope.split(), client, row.user))
+        was = request.refresh_token_instance.access_token.scope.split()
+        return bool(self._still_given(was, client, row.user))
 
     def get_original_scopes(
         self, refresh_token: str, request: Any, *args: Any, **kwargs: Any
@@ -220,10 +221,10 @@ class Validator(OAuth2Validator):
         return list(self._still_given(was, request.client, request.user))
 
     def validate_scopes(
-        self, client_id: str, asked: Any, client: Any, request: Any, *args: Any, **kwargs: Any
+        self, client_id: str, scopes: Any, client: Any, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
-        is_right = super().validate_scopes(client_id, asked, client, request)
-        return bool(asked) and bool(is_right)
+        is_right = super().validate_scopes(client_id, scopes, client, request)
+        return bool(scopes) and bool(is_right)
 
     def revoke_token(
         self, token: str, token_type_hint: str, request: Any, *args: Any, **kwargs: Any
@@ -275,7 +276,8 @@ class Validator(OAuth2Validator):
     def get_oidc_issuer_endpoint(self, request: Any) -> str:
         return str(request.headers[ISSUER])
 
-    def get_additional_claims(self) -> dict[str, Any]:
+    def get_additional_claims(self) -> dict[str, Any]:  # type: ignore[override]
+        """Without a request, as the toolkit takes them too: then they are in the metadata."""
         return {
             "name": lambda request: request.user.get_full_name() or request.user.get_username(),
             "preferred_username": lambda request: request.user.get_username(),

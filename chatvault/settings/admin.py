@@ -101,6 +101,16 @@ NAVIGATION: list[dict[str, Any]] = [
         _page("Teams", "groups", "accounts.team"),
         _page("Clients", "apps", "accounts.client"),
         _page("API keys", "vpn_key", "accounts.apikey"),
+        _page("OAuth applications", "extension", "oauth.application"),
+        _page("OAuth grants", "handshake", "oauth.refreshtoken"),
+        _page("OAuth access tokens", "token", "oauth.accesstoken"),
+        _page("Initial access tokens", "app_registration", "oauth.initialaccesstoken"),
+        {
+            "title": "Applications I allowed",
+            "icon": "verified_user",
+            "link": _to("oauth:allowed"),
+            "active": False,
+        },
     ),
     _group(
         "Money and limits",

@@ -106,7 +106,7 @@ def _migrations_on_disk() -> set[tuple[str, str]]:
     found = set()
     for app in apps.get_app_configs():
         module = settings.MIGRATION_MODULES.get(app.label, f"{app.name}.migrations")
-        spec = find_spec(module)
+        spec = find_spec(module) if module else None
         for folder in (spec.submodule_search_locations or []) if spec else []:
             names = (path.stem for path in Path(folder).glob("*.py"))
             found |= {(app.label, name) for name in names if not name.startswith("_")}

@@ -17,6 +17,7 @@ from apps.accounts import permissions, signing
 from apps.accounts.models import ApiKey, Client, Membership, Team, User
 from apps.billing.models import QuotaOverride
 from apps.configuration.models import ScheduledJob
+from apps.oauth import services
 from chatvault.lib import clock
 from tests.factories import (
     make_alias,
@@ -33,6 +34,7 @@ from tests.factories import (
     make_user,
 )
 from tests.factories.numbers import unique
+from tests.factories.oauth import make_application, make_grant
 
 
 class Place:
@@ -132,6 +134,19 @@ SHARED: Final[dict[str, Callable[[], Model]]] = {
     "billing.price": make_price,
 }
 MADE: Final[dict[str, Callable[[Place], Model]]] = {
+    "oauth.application": lambda place: make_application(payer=place.client).application,
+    "oauth.refreshtoken": lambda place: make_grant(payer=place.client, user=place.person),
+    "oauth.accesstoken": lambda place: (
+        make_grant(payer=place.client, user=place.person).access_token
+    ),
+    "oauth.initialaccesstoken": lambda place: services.issue_initial_token(
+        name=unique("token"),
+        payer=place.client,
+        scopes=["inference"],
+        expires_at=clock.now() + timedelta(days=1),
+        max_uses=1,
+        user=None,
+    )[0],
     "billing.quota": lambda place: make_quota(client=place.client),
     "billing.quotaoverride": lambda place: QuotaOverride.objects.create(
         quota=make_quota(client=place.client),

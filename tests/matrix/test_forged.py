@@ -29,7 +29,10 @@ CHANGES: Final = ("POST", "PUT", "PATCH", "DELETE")
 @pytest.fixture(autouse=True)
 def quiet(caplog, settings):
     caplog.set_level("CRITICAL")
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.MD5PasswordHasher",
+        "apps.oauth.hashers.RandomSecretHasher",
+    ]
 
 
 def every_field() -> set[str]:

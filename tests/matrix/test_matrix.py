@@ -23,7 +23,10 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def quiet(caplog, settings):
     caplog.set_level("CRITICAL")
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.MD5PasswordHasher",
+        "apps.oauth.hashers.RandomSecretHasher",
+    ]
 
 
 def test_every_route_has_its_lines_and_every_line_a_route():

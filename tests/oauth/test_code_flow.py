@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import time_machine
+from django.conf import settings
+from django.shortcuts import resolve_url
 
 from apps.accounts.models import Membership
 from apps.audit.models import AuditEvent
@@ -160,7 +162,7 @@ def test_nobody_is_asked_without_signing_in(scene):
     scene.browser.logout()
     answer = scene.ask()
     assert answer.status_code == 302
-    assert urlsplit(answer["Location"]).path == "/admin/login/"
+    assert urlsplit(answer["Location"]).path == resolve_url(settings.LOGIN_URL)
     assert query_of(scene.ask(prompt="none"))["error"] == "login_required"
     evil = scene.ask(prompt="none", redirect_uri="https://evil.example/cb")
     assert (evil.status_code, "Location" in evil) == (400, False)
@@ -179,7 +181,7 @@ def test_consent_is_never_skipped(scene):
 def test_a_fresh_sign_in_can_be_asked_for(scene):
     """OIDC Core §3.1.2.1: prompt=login."""
     answer = scene.ask(prompt="login")
-    assert urlsplit(answer["Location"]).path == "/admin/login/"
+    assert urlsplit(answer["Location"]).path == resolve_url(settings.LOGIN_URL)
     assert "prompt" not in query_of(answer)["next"]
     assert "_auth_user_id" not in scene.browser.session
 

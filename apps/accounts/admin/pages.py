@@ -22,7 +22,12 @@ from apps.audit.admin_log import AuditedAdmin
 from apps.configuration.admin import VersionedAdmin
 
 _ROLES: tuple[type[Model], ...] = (Membership, InstallationRole)  # end with whose they are
-_NEVER_LOOKED_UP = frozenset({"digest", "password", "secret"})
+_NEVER_LOOKED_UP = frozenset(
+    {
+        *("digest", "password", "secret", "client_secret", "registration_digest"),
+        *("token", "token_checksum", "sealed"),
+    }
+)
 
 
 class Rows(ChangeList):

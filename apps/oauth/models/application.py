@@ -29,8 +29,6 @@ class ApplicationQuerySet(models.QuerySet["Application"]):
 class Application(AbstractApplication):
     """An application that gets tokens here. Its calls are metered on the client that pays."""
 
-    GRANT_TYPES = _GRANTS
-
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,

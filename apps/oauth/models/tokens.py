@@ -40,6 +40,7 @@ class AccessToken(AbstractAccessToken):
 
     class Meta(AbstractAccessToken.Meta):
         abstract = False
+        verbose_name = "OAuth access token"
 
     def is_valid(self, scopes: Any = None) -> bool:
         """Also that whoever it acts for is still there."""
@@ -61,6 +62,7 @@ class RefreshToken(AbstractRefreshToken):
 
     class Meta(AbstractRefreshToken.Meta):
         abstract = False
+        verbose_name = "OAuth grant"
 
     @classmethod
     def revoke_family(cls, token_family: uuid.UUID | None) -> None:

@@ -42,7 +42,7 @@ def _allowed(user: Any) -> list[dict[str, Any]]:
     )
     found: dict[int, dict[str, Any]] = {}
     for grant in grants:
-        given = set(grant.access_token.scope.split())
+        given = set(grant.access_token.scope.split()) if grant.access_token else set()
         entry = found.setdefault(
             grant.application_id,
             {"application": grant.application, "scopes": set(), "since": grant.created},

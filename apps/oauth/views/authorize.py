@@ -158,7 +158,9 @@ class AuthorizeView(Throttled, AuthorizationView):
             then_to=[asked.credentials["redirect_uri"]],
         )
 
-    def error_response(self, error: Any, application: Any, **kwargs: Any) -> HttpResponse:
+    def error_response(  # type: ignore[override]
+        self, error: Any, application: Any, **kwargs: Any
+    ) -> HttpResponse:
         """Back to the application with what is wrong, or a page where nobody is to go back to."""
         told = error.oauthlib_error
         if isinstance(error, FatalClientError) or not told.redirect_uri:

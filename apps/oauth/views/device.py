@@ -170,7 +170,7 @@ class DecideView(Throttled, View):
 
 def _entered(request: HttpRequest) -> tuple[DeviceGrant, Application] | None:
     device = DeviceGrant.objects.filter(
-        pk=request.session.get(ENTERED),
+        pk=int(request.session.get(ENTERED) or 0),
         status=DeviceGrant.AUTHORIZATION_PENDING,
         expires__gt=clock.now(),
     ).first()

@@ -54,8 +54,7 @@ class RegisterView(_Registering):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         token = _token(request)
-        if not token:
-            raise registration.NotAllowed
+        registration.check(token=token)
         issued, access = registration.register(token=token, metadata=_metadata(request))
         return _answer(request, issued, access, status=201)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.decorators import method_decorator
@@ -27,7 +27,7 @@ _SECRETS: Final = (
 class OfMachines(Throttled):
     """Counted by address and by the client that is named; what it answers is kept by nobody."""
 
-    http_method_names = ["post", "options"]
+    http_method_names: ClassVar[Any] = ["post", "options"]
 
     def throttle_account(self, request: HttpRequest) -> str | None:
         return clients.named(request) or None
@@ -71,7 +71,7 @@ class WhoView(UserInfoView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response: HttpResponse = super().dispatch(request, *args, **kwargs)
-        return unkept(response)  # type: ignore[no-any-return]
+        return unkept(response)
 
 
 @method_decorator(csrf_exempt, name="dispatch")
