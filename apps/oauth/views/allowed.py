@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 from django.views import View
 
+from apps.accounts.models import User
 from apps.oauth import scopes, services
 from apps.oauth.models import Application, RefreshToken
 from apps.oauth.views.pages import page
@@ -27,7 +28,7 @@ class AllowedView(View):
         application: Application | None = held.get(int(number) if number.isdecimal() else 0)
         if application is None:
             raise Http404
-        services.revoke_for_person(user=request.user, application=application)  # type: ignore[arg-type]
+        services.revoke_for_person(user=cast(User, request.user), application=application)
         messages.success(request, f"{application} may not act for you any more.")
         return redirect("oauth:allowed")
 
