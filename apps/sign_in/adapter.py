@@ -72,6 +72,12 @@ class AccountAdapter(DefaultAccountAdapter):
             trail.record("sign_in.ended", target=request.user)
         super().logout(request)
 
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        """Not of who signed in a moment ago, as everywhere else."""
+        from apps.sign_in import dangerous
+
+        return dangerous.is_stale(context.request)
+
     def get_client_ip(self, request: HttpRequest) -> str:
         return attempt.address_of(request) or "0.0.0.0"  # noqa: S104 – nobody's, not to listen on
 

@@ -33,9 +33,12 @@ def asks_again(request: HttpRequest, name: str) -> bool:
     is_read = request.method in ("GET", "HEAD", "OPTIONS")
     if is_read and name.endswith(_LISTS):
         return False
-    allowed_s = settings.CHATVAULT.sign_in.reauthenticate_after_min * 60
-    if not is_read:
-        allowed_s += _TIME_FOR_A_FORM_S
+    return is_stale(request, more_s=0.0 if is_read else _TIME_FOR_A_FORM_S)
+
+
+def is_stale(request: HttpRequest, *, more_s: float = 0.0) -> bool:
+    """Whether it is too long ago that the person proved who they are."""
+    allowed_s = settings.CHATVAULT.sign_in.reauthenticate_after_min * 60 + more_s
     return clock.wall_s() - proved_at(request) > allowed_s
 
 

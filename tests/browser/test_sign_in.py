@@ -33,17 +33,11 @@ def give_password(page: Page) -> None:
     page.get_by_role("button", name="Sign in", exact=True).click()
 
 
-def prove_again(page: Page) -> None:
-    page.fill("#id_password", PASSWORD)
-    page.get_by_role("button", name="Go on").click()
-
-
 def test_an_authenticator_app_is_added_and_asked(page: Page, ada: User, shoot: Any):
     give_password(page)
     page.goto(reverse("sign_in_account"))
     shoot(page, "sign-in-account")
     page.get_by_role("link", name="Add an authenticator app").click()
-    prove_again(page)
     secret = page.locator("#totp-secret").inner_text()
     shoot(page, "sign-in-add-app")
     page.fill("#id_code", code_of(secret))
@@ -80,7 +74,6 @@ def test_a_security_key_is_added_and_asked(page: Page, ada: User, shoot: Any):
     )
     give_password(page)
     page.goto(reverse("mfa_add_webauthn"))
-    prove_again(page)
     page.fill("#id_name", "blue key")
     shoot(page, "sign-in-add-key")
     page.get_by_role("button", name="Add it").click()

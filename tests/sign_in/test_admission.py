@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.test import Client
@@ -18,7 +21,7 @@ from apps.sign_in.models import (
     RoleRule,
 )
 from tests.factories import make_membership, make_team, make_user
-from tests.fakes.oidc import FakeOidc
+from tests.fakes.oidc import CLIENT_SECRET, FakeOidc
 from tests.sign_in.coming import come, is_in, open_to_all, refusals, start
 
 pytestmark = pytest.mark.django_db
@@ -253,3 +256,63 @@ def test_an_inactive_account_or_provider_lets_nobody_in(
     IdentityProvider.objects.update(is_active=False)
     assert late.get(back).status_code == 404
     assert late.post(reverse("sign_in_with", args=["op"])).status_code == 404
+
+
+def github(op: FakeOidc, provider: IdentityProvider, **primary: Any) -> None:
+    """The server above as GitHub Enterprise; its code is of no interest here."""
+    open_to_all(provider)
+    provider.kind = IdentityProvider.Kind.GITHUB
+    provider.save()
+    address = {"email": "ada@example.org", "primary": True, "verified": True} | primary
+    other = {"email": "other@example.org", "primary": False, "verified": True}
+    for path, found in {
+        "/login/oauth/access_token": {"access_token": "t", "token_type": "bearer"},
+        "/api/v3/user": {"id": 583231, "login": "ada-l", "name": "Ada Lovelace"},
+        "/api/v3/user/emails": [other, address],
+        "/api/v3/user/orgs": [{"login": "example-org"}],
+    }.items():
+        op.answers[path] = (200, {}, json.dumps(found).encode())
+
+
+def come_from_github(browser: Client) -> Any:
+    asked = parse_qs(urlsplit(start(browser)).query)
+    assert asked["code_challenge_method"] == ["S256"] and "nonce" not in asked
+    url = reverse("sign_in_callback", args=["op"])
+    return browser.get(url, {"code": "c", "state": asked["state"][0]})
+
+
+def test_github_says_who_it_is_and_in_which_organisations(
+    client: Client, op: FakeOidc, provider: IdentityProvider
+):
+    github(op, provider)
+    red = make_team()
+    RoleRule.objects.create(
+        provider=provider, claim="organizations", value="example-org", role="admin", team=red
+    )
+    assert come_from_github(client).status_code == 302
+    user = User.objects.get()
+    assert (user.username, user.email) == ("ada-l", "ada@example.org")
+    assert OutsideIdentity.objects.get().subject == "583231"
+    assert user.memberships.get(team=red).role == "admin"
+    sent = op.asked("/login/oauth/access_token")[0]
+    assert (sent["client_secret"], len(sent["code_verifier"])) == (CLIENT_SECRET, 43)
+
+
+def test_an_address_that_github_has_not_verified_opens_no_domain(
+    client: Client, op: FakeOidc, provider: IdentityProvider
+):
+    github(op, provider, verified=False)
+    IdentityProvider.objects.update(allowed_domains="example.org")
+    assert come_from_github(client).status_code == 403
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize(("age_s", "is_taken"), [(30, True), (3600, False)])
+def test_proving_it_again_takes_a_fresh_proof(
+    age_s: int, is_taken: bool, client: Client, op: FakeOidc, provider: IdentityProvider
+):
+    open_to_all(provider)
+    come(client, op)
+    op.change = lambda claims: claims.update(auth_time=int(time.time()) - age_s)
+    assert "max_age=0" in start(client)
+    assert (come(client, op, next="/admin/").status_code == 302) is is_taken

@@ -51,11 +51,7 @@ def sign_in(browser: Client, name: str = "ada") -> Any:
 
 def enrol(browser: Client) -> str:
     url = reverse("mfa_activate_totp")
-    answer = browser.get(url)
-    if answer.status_code == 302:  # prove once more who one is
-        browser.post(reverse("account_reauthenticate"), {"password": PASSWORD})
-        answer = browser.get(url)
-    secret = answer.context["form"].secret
+    secret = browser.get(url).context["form"].secret
     answer = browser.post(url, {"code": code_of(secret)})
     assert answer.status_code == 302, answer.content
     return str(secret)
@@ -114,6 +110,19 @@ def test_the_seed_is_sealed_for_its_owner(client: Client, ada: User):
     sign_in(thief, "eve")
     thief.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
     assert not is_in(thief)
+
+
+def test_adding_one_asks_again_who_signed_in_long_ago(client: Client, ada: User):
+    with time_machine.travel(clock.now(), tick=False) as hand:
+        sign_in(client)
+        hand.shift(timedelta(minutes=31))
+        answer = client.get(reverse("mfa_activate_totp"))
+        assert answer["location"].startswith(reverse("account_reauthenticate"))
+        cache.clear()
+        client.post(answer["location"], {"password": "wrong"})
+        assert client.get(reverse("mfa_activate_totp")).status_code == 302
+        client.post(answer["location"], {"password": PASSWORD})
+        assert client.get(reverse("mfa_activate_totp")).status_code == 200
 
 
 def test_is_asked_and_a_code_works_once(client: Client, ada: User):

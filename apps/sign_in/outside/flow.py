@@ -89,11 +89,19 @@ def finish(request: HttpRequest, provider: IdentityProvider) -> tuple[Claimed, d
         client_id=provider.client_id,
         nonce=begun["nonce"],
     )
+    _check_age(claims, begun)
     return _claimed(provider, _with_userinfo(provider, ends, tokens, claims)), begun
 
 
 def callback_url(request: HttpRequest, provider: IdentityProvider) -> str:
     return request.build_absolute_uri(reverse("sign_in_callback", args=[provider.slug]))
+
+
+def _check_age(claims: dict[str, Any], begun: dict[str, Any]) -> None:
+    """Who had to prove it again did so now (§3.1.2.1 `max_age`); some providers do not say when."""
+    at = claims.get("auth_time")
+    if begun.get("again") and isinstance(at, int) and clock.wall_s() - at > _LIFE_S:
+        raise SignInRefused("stale", "The provider did not ask you again who you are.")
 
 
 def _taken(request: HttpRequest, provider: IdentityProvider) -> dict[str, Any]:
