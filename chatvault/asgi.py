@@ -2,12 +2,14 @@
 
 import os
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 from apps.gateway import lifecycle
 from apps.gateway.http import app as gateway_app
 from apps.gateway.http import handles
 from chatvault.asgi_types import Receive, Scope, Send
+from chatvault.defences.cors import open_to
 from chatvault.defences.door import guarded
 from chatvault.lifespan import serve_lifespan
 from chatvault.telemetry import setup
@@ -18,7 +20,7 @@ setup.instrument_django()
 django_app = guarded(get_asgi_application())
 
 
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
+async def _application(scope: Scope, receive: Receive, send: Send) -> None:
     """Everything that one gateway process answers: the API, the admin and the probes."""
     if scope["type"] == "http":
         if handles(scope["path"]):
@@ -34,3 +36,6 @@ async def _start() -> None:
 
     await lifecycle.start()
     reporting.start_web()
+
+
+application = open_to(_application, settings.CHATVAULT.security.cors_origins)

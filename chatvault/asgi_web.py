@@ -5,11 +5,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.db import Error, close_old_connections, connection
 
 from apps.gateway.health import live, metrics
 from chatvault.asgi_types import Receive, Scope, Send
+from chatvault.defences.cors import open_to
 from chatvault.defences.door import guarded
 from chatvault.lib.errors import RouteNotFound
 from chatvault.lib.metrics import reporter
@@ -25,7 +27,7 @@ django_app = guarded(get_asgi_application())
 _asking = ThreadPoolExecutor(1, thread_name_prefix="readiness")  # one: a stuck one is an answer
 
 
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
+async def _application(scope: Scope, receive: Receive, send: Send) -> None:
     """The admin, its API and the probes. Clients' requests are refused, not half served."""
     if scope["type"] == "lifespan":
         await serve_lifespan(receive, send, start=_start, stop=_stop)
@@ -93,3 +95,6 @@ async def _send_whole(
 ) -> None:
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
+
+
+application = open_to(_application, settings.CHATVAULT.security.cors_origins)

@@ -40,6 +40,7 @@ class LaneProtocol(HttpToolsProtocol):
 
     _lanes = _LANES
     most_connections = 2**31  # of one process
+    is_open_to_pages = False  # of other sites: CORS, which only the ordinary way knows of
     stall_s = 60.0  # for which a client may take nothing of its answer
     _stall: asyncio.TimerHandle | None = None
     _idle_since = 0.0  # loop time; 0.0 while a request runs
@@ -240,6 +241,7 @@ class LaneProtocol(HttpToolsProtocol):
             or self.parser.get_method() != b"POST"
             or version != "1.1"
             or self.limit_concurrency is not None
+            or (self.is_open_to_pages and any(name == b"origin" for name, _ in self.headers))
         ):
             self._take_the_ordinary_way()
             return

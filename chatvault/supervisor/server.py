@@ -106,6 +106,7 @@ def run(
     _leave_quietly_on_sigterm()
     _allow_many_connections()
     LaneProtocol.most_connections = gate.most_connections()
+    LaneProtocol.is_open_to_pages = bool(settings.CHATVAULT.security.cors_origins)
     LaneProtocol.stall_s = settings.CHATVAULT.gateway.client_stall_s
     gc.set_threshold(20_000, 20, 50)  # requests leave no cycles: looking rarely finds as much
     # whitenoise hands Django plain iterators; small files, read in one go

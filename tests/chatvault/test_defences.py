@@ -18,6 +18,7 @@ from django.test import Client, RequestFactory
 
 from chatvault.asgi_types import Message
 from chatvault.defences import reports
+from chatvault.defences.cors import open_to
 from chatvault.defences.door import MOST_HEADERS, guarded
 from chatvault.defences.headers import defended
 from chatvault.lib import page_policy as policy
@@ -264,3 +265,55 @@ def test_with_https_cookies_are_bound_to_the_host(tmp_path: Path) -> None:
     assert done.stdout.split() == [
         "__Host-sessionid", "__Host-csrftoken", "True", "True", "True", "31536000",
     ]  # fmt: skip
+
+
+# pages of other sites
+
+
+def call(method: str, *headers: tuple[bytes, bytes], path: str = "/v1/models") -> tuple[Any, Any]:
+    """The answer's status and headers, and the headers that got through to the app."""
+    sent: list[Message] = []
+    passed: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        passed.append(scope["headers"])
+        head = [(b"cross-origin-resource-policy", b"same-origin")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": path, "method": method, "headers": list(headers)}
+    asyncio.run(open_to(app, ["https://app.example"])(scope, send, send))
+    return (sent[0]["status"], dict(sent[0]["headers"])), passed
+
+
+APP = (b"origin", b"https://app.example")
+
+
+def test_a_page_that_is_named_may_ask_and_call() -> None:
+    wish = (b"access-control-request-method", b"POST")
+    names = (b"access-control-request-headers", b"authorization,x-stainless-os")
+    (status, head), passed = call("OPTIONS", APP, wish, names)
+    assert (status, passed) == (204, [])
+    assert head[b"access-control-allow-origin"] == APP[1]
+    assert head[b"access-control-allow-headers"] == names[1]
+    (status, head), passed = call("POST", APP, (b"cookie", b"sessionid=1"), (b"x-a", b"1"))
+    assert (status, passed) == (200, [[APP, (b"x-a", b"1")]])
+    assert head[b"cross-origin-resource-policy"] == b"cross-origin"
+    assert b"access-control-allow-credentials" not in head
+
+
+@pytest.mark.parametrize("origin", [b"https://evil.example", b"null", b"https://app.example.evil"])
+@pytest.mark.parametrize("method", ["OPTIONS", "POST"])
+def test_a_page_that_is_not_named_is_told_nothing(origin: bytes, method: str) -> None:
+    wish = (b"access-control-request-method", b"POST")
+    (_, head), passed = call(method, (b"origin", origin), wish)
+    assert not any(name.startswith(b"access-control") for name in head)
+    assert len(passed) == 1
+
+
+def test_the_admin_is_open_to_no_other_page() -> None:
+    (_, head), passed = call("GET", APP, (b"cookie", b"sessionid=1"), path="/admin/")
+    assert head == {b"cross-origin-resource-policy": b"same-origin"}
+    assert passed == [[APP, (b"cookie", b"sessionid=1")]]

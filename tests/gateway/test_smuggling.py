@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from apps.gateway.lane import LaneProtocol
 from tests.fakes.upstream import FakeUpstream
 from tests.gateway.testbed import Gateway
 
@@ -156,3 +157,23 @@ def test_headers_that_only_a_proxy_may_say_change_nothing(
         answer = send(gateway, head + bearer + line + b"\r\n" + CHAT)
         statuses[spoof] = answer[9:12]
     assert statuses == dict.fromkeys(SPOOFS, b"200" if is_known else b"401")
+
+
+def test_a_page_of_another_site_takes_the_ordinary_way(
+    gateway: Gateway, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On which CORS is answered; see chatvault/defences/cors.py."""
+    ways = []
+    ordinary = LaneProtocol._take_the_ordinary_way
+    monkeypatch.setattr(LaneProtocol, "is_open_to_pages", True)
+    monkeypatch.setattr(
+        LaneProtocol, "_take_the_ordinary_way", lambda self: (ways.append(1), ordinary(self))
+    )
+    for origin in (b"", b"origin: https://app.example\r\n"):
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" + origin
+        head += b"authorization: Bearer %b\r\ncontent-length: %d\r\n\r\n" % (
+            key.encode(),
+            len(CHAT),
+        )
+        assert send(gateway, head + CHAT).startswith(b"HTTP/1.1 200 ")
+    assert ways == [1]
