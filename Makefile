@@ -44,6 +44,11 @@ proofs-postgresql: install-dev ## Migrate a busy PostgreSQL, cut 1,000 commits o
 	@CHATVAULT_TEST_DATABASE=postgresql CHATVAULT_TEST_COMMITS=1000 CHATVAULT_TEST_ROWS=200000 \
 		$(PYTHON_BIN) -m pytest -q -n 0 -s tests/postgres/slow tests/postgres/test_ingest_faults.py
 
+.PHONY: crawl
+crawl: install-dev ## Open every page of the admin in Chromium: no violation of its policy (minutes)
+	@scripts/chromium.sh
+	@CHATVAULT_CRAWL=1 $(PYTHON_BIN) -m pytest -q -n 0 tests/browser/test_crawl.py
+
 .PHONY: check
 check: install-dev ## Lint, types, system checks, migrations, architecture
 	@echo "chatvault: ruff" && $(PYTHON_BIN) -m ruff check . && $(PYTHON_BIN) -m ruff format --check .

@@ -25,6 +25,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatvault.settings")
 app = Celery("chatvault")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.Task.Request = "chatvault.acknowledged:TellingRequest"
 
 _CONTEXT: Final = "chatvault_context"
 

@@ -10,7 +10,9 @@ from collections.abc import Callable
 def work(ready: Callable[[], None]) -> int:
     """Returns the exit status after an orderly stop: running tasks have ended by then."""
     from celery import platforms
+    from django.conf import settings
 
+    from chatvault import watchdog
     from chatvault.celery import app
 
     warnings.simplefilter("ignore", platforms.SecurityWarning)  # type: ignore[attr-defined]
@@ -25,6 +27,7 @@ def work(ready: Callable[[], None]) -> int:
         hostname=f"chatvault@{socket.gethostname()}",
         quiet=True,
     )
+    watchdog.start(app, app.conf.worker_concurrency, settings.CHATVAULT.celery.grace_s)
     ready()
     worker.start()
     return int(worker.exitcode or 0)

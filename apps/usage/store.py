@@ -95,8 +95,12 @@ def _let_arrive(cursor: Any, rows: Sequence[msgspec.Struct]) -> None:
     """Bring rows into the temporary table of their kind, which empties itself at the commit."""
     kind = type(rows[0])
     cursor.execute(_make_arrived(kind))
-    cursor.execute(" ".join(["DELETE FROM", _arrived(kind)]))  # a transaction may come twice
+    cursor.execute(_empty_arrived(kind))  # a transaction may come twice
     _copy(cursor, _copy_into(kind, _arrived(kind)), rows)
+
+
+def _empty_arrived(kind: type[msgspec.Struct]) -> str:
+    return " ".join(["DELETE FROM", _arrived(kind)])
 
 
 def _arrived(kind: type[msgspec.Struct]) -> str:

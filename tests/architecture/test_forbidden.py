@@ -88,6 +88,84 @@ def _pasted_text(node: ast.AST) -> str:
     return ""
 
 
+EXPANDED_FROM = re.compile(
+    r"\b(request\.(GET|POST|data|query_params|META|headers)|(body|payload))\b"
+)
+
+
+def test_what_was_sent_is_never_spread_into_a_query() -> None:
+    """`filter(**request.GET)` lets a caller name columns, lookups and connectors
+    (CVE-2025-64459). Whoever needs names from outside takes them through a table of its own."""
+    queries = {"filter", "exclude", "get", "annotate", "alias", "update", "create", "Q", "values"}
+    wrong = [
+        f"{module.where}:{line} {name}(**{ast.unparse(spread.value)})"
+        for module in modules(*PRODUCT)
+        for line, name, call in _calls(module)
+        if name.lstrip(".") in queries
+        for spread in call.keywords
+        if spread.arg is None and EXPANDED_FROM.search(ast.unparse(spread.value))
+    ]
+    assert wrong == []
+
+
+def test_statements_are_executed_as_they_are_written() -> None:
+    """What `execute` is given is a name or a constant, never text with values pasted in."""
+    wrong = [
+        f"{module.where}:{line}"
+        for module in modules(*PRODUCT)
+        for line, name, call in _calls(module)
+        if name in (".execute", ".executemany") and call.args
+        if isinstance(call.args[0], ast.JoinedStr) or _is_pasted(call.args[0])
+    ]
+    assert wrong == []
+
+
+def _is_pasted(node: ast.expr) -> bool:
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Attribute) and node.func.attr in ("format", "join")
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod | ast.Add)
+
+
+def test_no_token_is_read_without_its_signature() -> None:
+    """`verify_signature: False`, `verify=False`, `algorithms` with `none` (CVE-2026-59822)."""
+    wrong = []
+    for module in modules(*PRODUCT):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Dict):
+                pairs = zip(node.keys, node.values, strict=True)
+                off = [key for key, value in pairs if _says(key, "verify_") and _is_false(value)]
+            elif isinstance(node, ast.Call):
+                off = [k for k in node.keywords if (k.arg or "").startswith("verify")]
+                off = [k for k in off if _is_false(k.value)]
+            else:
+                continue
+            wrong += [f"{module.where}:{node.lineno}" for _ in off]
+    assert wrong == []
+
+
+def _says(node: ast.expr | None, start: str) -> bool:
+    return isinstance(node, ast.Constant) and str(node.value).startswith(start)
+
+
+def _is_false(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is False
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("rows.filter(**request.GET)", True),
+        ("rows.filter(**dict(request.data))", True),
+        ("Q(**request.query_params.dict())", True),
+        ("rows.filter(**{column: value})", False),
+    ],
+)
+def test_the_gate_of_spread_names_sees_them(text: str, wanted: bool) -> None:
+    [call] = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)][:1]
+    spread = [k for k in call.keywords if k.arg is None]
+    assert bool(EXPANDED_FROM.search(ast.unparse(spread[0].value))) is wanted
+
+
 def test_one_way_out() -> None:
     """Only providers/upstream opens connections: the guard cannot be passed by."""
     wrong = [

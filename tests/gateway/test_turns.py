@@ -37,9 +37,10 @@ async def _ask(session: aiohttp.ClientSession, gateway: Gateway, key: str, who: 
 
 
 async def _until(gateway: Gateway, running: int, waiting: int) -> None:
-    async with asyncio.timeout(30):
-        while (gateway.plane.gate.running, gateway.plane.gate.waiting) != (running, waiting):
-            await asyncio.sleep(0.005)
+    gate = gateway.plane.gate
+    await asyncio.to_thread(
+        gateway.wait_for, lambda: (gate.running, gate.waiting) == (running, waiting), 30
+    )
 
 
 async def test_who_asks_for_little_takes_turns_with_who_asks_for_much(

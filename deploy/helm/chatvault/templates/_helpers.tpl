@@ -59,6 +59,9 @@ capabilities: {drop: [ALL]}
 {{- with .Values.trustedProxies }}
 - {name: CHATVAULT_TRUSTED_PROXIES, value: {{ join "," . | quote }}}
 {{- end }}
+{{- if and .Values.ingress.tlsSecret .Values.trustedProxies }}
+- {name: CHATVAULT_HTTPS, value: "true"}
+{{- end }}
 {{- with .Values.metrics.networks }}
 - {name: CHATVAULT_METRICS_NETWORKS, value: {{ join "," . | quote }}}
 {{- end }}
