@@ -80,7 +80,7 @@ def start(app: Celery, places: int, grace_s: float) -> None:
                 break
         why = "a job could not be acknowledged" if failed.is_set() else "jobs wait, none is taken"
         log.critical("%s: this worker ends, for another one to start", why)
-        state.should_stop = STUCK  # type: ignore[assignment]  # running jobs may end, as at any stop
+        state.should_stop = STUCK  # type: ignore[assignment]  # what runs may end first
         ended.wait(grace_s)
         os._exit(STUCK)
 
