@@ -15,7 +15,7 @@ from django_celery_beat.models import IntervalSchedule
 
 from apps.accounts import permissions, signing
 from apps.accounts.models import ApiKey, Client, Membership, Team, User
-from apps.billing.models import QuotaOverride
+from apps.billing.models import Quota, QuotaOverride
 from apps.configuration.models import ScheduledJob
 from apps.oauth import services
 from chatvault.lib import clock
@@ -149,7 +149,7 @@ MADE: Final[dict[str, Callable[[Place], Model]]] = {
     )[0],
     "billing.quota": lambda place: make_quota(client=place.client),
     "billing.quotaoverride": lambda place: QuotaOverride.objects.create(
-        quota=make_quota(client=place.client),
+        quota=place.row(Quota),
         ceiling=9,
         starts_at=clock.now(),
         ends_at=clock.now() + timedelta(days=1),

@@ -70,9 +70,9 @@ class World:
             name: each.cookies.output(header="", sep=";") for name, each in self.callers.items()
         }
         for route in routes():
-            if route.model is not None:
+            if (model := model_of(route)) is not None:
                 for place in (self.own, self.other):
-                    place.row(route.model)
+                    place.row(model)
 
     def ask(self, line: Line, caller: str) -> int:
         """The status; what the request changed is undone."""
