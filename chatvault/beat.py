@@ -55,6 +55,11 @@ TIMETABLE: Final[dict[str, Job]] = {
         Daily(1, 40),
         "Removes expired sessions, read announcements and old runs of jobs.",
     ),
+    "forget-oauth": Job(
+        "apps.oauth.tasks.forget_oauth",
+        Daily(1, 50),
+        "Removes OAuth codes and tokens that have ended.",
+    ),
     "compare-catalogue": Job(
         "apps.billing.tasks.compare_catalogue",
         Daily(4, 10),
