@@ -218,10 +218,12 @@ class LimitsBooks:
             if period is not None
         }
 
-    def used(self, quotas: Sequence[QuotaLimit]) -> dict[int, int]:
-        """What counts now, by quota id; changes nothing."""
-        seconds, rest = self._client.time()
-        now_us = seconds * 1_000_000 + rest
+    def used(self, quotas: Sequence[QuotaLimit], now_us: int = 0) -> dict[int, int]:
+        """What counts now, by the server's clock if no time is given, by quota id; changes
+        nothing."""
+        if not now_us:
+            seconds, rest = self._client.time()
+            now_us = seconds * 1_000_000 + rest
         with self._client.pipeline(transaction=False) as pipe:
             for quota in quotas:
                 if quota.unit == "concurrency":
