@@ -106,10 +106,9 @@ class LocalLimits:
             slots.ends[request_id] = now_ns + self._lease_ns
         for purse in purses:
             purse.held += nano_usd
-        headroom = headroom_of(by_request, [*by_token, *parts] if parts else by_token, now_ns)
-        headroom.budgets = tuple([purse.key for purse in purses])
-        if missed:
-            headroom.observed = missed
+        keys = tuple([purse.key for purse in purses])
+        all_tokens = [*by_token, *parts] if parts else by_token
+        headroom = headroom_of(by_request, all_tokens, now_ns, keys, missed)
         self._reservations[request_id] = _Reservation(
             demand, nano_usd, by_request, by_token, parts, leases, purses, headroom
         )
