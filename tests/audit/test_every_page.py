@@ -69,10 +69,12 @@ CHANGES: dict[str, Change] = {
 ELSEWHERE: dict[str, str] = {
     "configuration.scheduledjob": "test_the_timetable_is_recorded",
     "sign_in.invitation": "test_an_invitation_is_recorded_without_its_link",
+    "oauth.application": "tests/oauth",
+    "oauth.initialaccesstoken": "tests/oauth",
     "usage.errorgroup": "test_what_is_said_of_an_error_is_recorded",
     "billing.cataloguechange": "test_an_action_is_recorded_with_the_rows_that_were_chosen",
 }
-"""Pages whose changes are buttons, and the test that presses them."""
+"""Pages whose changes are buttons or services of their own, and the tests of these."""
 
 
 @pytest.fixture
