@@ -46,7 +46,7 @@ class Route:
         kind = getattr(self.view, "cls", None) or getattr(self.view, "view_class", None)
         actions = getattr(self.view, "actions", None)
         if actions:
-            return tuple(sorted(each.upper() for each in actions))
+            return tuple(sorted(each.upper() for each in actions if each != "head"))
         if kind is not None and self.pattern.startswith(("api/", "v1/", "oauth/")):
             asked = ("GET", "POST", "PUT", "PATCH", "DELETE")
             return tuple(each for each in asked if hasattr(kind, each.lower()))
