@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Model
 
-from apps.accounts import errors, services
+from apps.accounts import errors, key_fields, services
+from apps.accounts.credentials import INFERENCE
 from apps.accounts.models import ApiKey, Client, Team
 from apps.configuration import registry
 from apps.configuration.collections import Collection, Item
@@ -58,6 +60,62 @@ class ClientAliases(Refs):
         return () if value == EVERY else super().references(value)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scopes(Field):
+    """What a key may do; inference alone where the document says nothing."""
+
+    default: Any = (INFERENCE,)
+
+    def read(self, value: Any) -> tuple[str, ...]:
+        return tuple(_read(key_fields.read_scopes, _list(value)))
+
+    def write(self, value: Any) -> list[str]:
+        return list(value)
+
+    def of(self, row: Any) -> tuple[str, ...]:
+        return tuple(row.scopes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Networks(Field):
+    """Networks in CIDR form, from which a key may call."""
+
+    default: Any = ()
+
+    def read(self, value: Any) -> tuple[str, ...]:
+        return tuple(_read(key_fields.read_networks, _list(value)))
+
+    def write(self, value: Any) -> list[str]:
+        return list(value)
+
+    def of(self, row: Any) -> tuple[str, ...]:
+        return tuple(row.networks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels(Field):
+    """Names with values."""
+
+    default: Any = field(default_factory=dict)
+
+    def read(self, value: Any) -> dict[str, str]:
+        found: dict[str, str] = _read(key_fields.read_labels, value)
+        return found
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise Wrong(f"This must be a list, not {kind_of(value)}.", "Write [first, second].")
+    return list(value)
+
+
+def _read(reader: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return reader(value)
+    except errors.FieldWrong as wrong:
+        raise Wrong(wrong.reason, wrong.hint) from None
+
+
 class Teams(Collection):
     name = "teams"
     model = Team
@@ -75,10 +133,15 @@ class Keys(Collection):
         Flag(name="active", attr="is_active"),
         Moment(name="expires_at"),
         Refs(name="aliases", to="aliases"),
+        Scopes(name="scopes"),
+        Networks(name="networks"),
+        Labels(name="labels"),
     )
 
     def export_all(self, rows: Iterable[Any]) -> list[dict[str, Any]]:
-        return super().export_all([row for row in rows if row.revoked_at is None])
+        """A key that was rotated is on its way out: its successor stands for it."""
+        kept = [row for row in rows if row.revoked_at is None and row.rotated_at is None]
+        return super().export_all(kept)
 
     def make(self, item: Item, parent: Model | None, work: Work) -> Model | None:
         assert isinstance(parent, Client)
@@ -95,6 +158,9 @@ class Keys(Collection):
                 expires_at=item.values.get("expires_at"),
                 aliases=aliases,
                 is_active=item.values.get("active", True),
+                scopes=item.values.get("scopes", (INFERENCE,)),
+                networks=item.values.get("networks", ()),
+                labels=item.values.get("labels", {}),
             )
         except errors.AccountsError as error:
             work.problem(f"{item.path}.secret", error.reason, error.hint)
@@ -131,7 +197,7 @@ class Keys(Collection):
         if secret is None:
             return []
         try:
-            if services.digest_of(secret) == row.digest:
+            if row.digest in services.digests_of(secret):
                 return []
             services.replace_secret(key=row, secret=secret)
         except errors.AccountsError as error:

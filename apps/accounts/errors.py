@@ -51,3 +51,24 @@ class LastOwner(AccountsError):
 class NoSuchPerson(AccountsError):
     reason = "Nobody has exactly this user name or e-mail address, or several people have it."
     hint = "Check the spelling, or give the user name."
+
+
+class KeyRotated(AccountsError):
+    reason = "The key was rotated already."
+    hint = "Rotate its successor instead."
+
+
+class FieldWrong(AccountsError):
+    """A field of a key cannot be what was given. `field` is its name."""
+
+    def __init__(self, reason: str, hint: str, field: str) -> None:
+        super().__init__(reason, hint)
+        self.field = field
+
+
+class GrantExceeded(AccountsError):
+    """Somebody would give more than they have. `field` is where."""
+
+    def __init__(self, reason: str, hint: str, field: str) -> None:
+        super().__init__(reason, hint)
+        self.field = field

@@ -27,7 +27,7 @@ _OF_ADDING: Final = frozenset({"added", "made", "created", "issued", "imported",
 _OF_DELETING: Final = frozenset({"deleted", "removed"})
 """What services call it; then the page says nothing more."""
 
-_NEVER_TOLD: Final = frozenset({"digest", "password"})
+_NEVER_TOLD: Final = frozenset({"digest", "imported_as", "password"})
 
 Changes = tuple[dict[str, Any], dict[str, Any]]
 

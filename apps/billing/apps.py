@@ -16,10 +16,13 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
 
     def ready(self) -> None:
+        from apps.accounts import rotation
         from apps.billing import configuration, held, permissions, quota_uses
+        from apps.billing.rotation import carry_over
         from apps.configuration import announce
 
         configuration.register()
+        rotation.register(carry_over)
         permissions.register_own()
         if settings.CHATVAULT.redis.is_used:
             announce.register(_publish)

@@ -41,6 +41,7 @@ class PlaneOptions(msgspec.Struct, frozen=True):
     """Typed settings of the data plane; seconds, bytes and tokens as named."""
 
     pepper: bytes
+    older_peppers: tuple[bytes, ...] = ()  # under which keys may still be stored
     max_body_bytes: int = 20 * 2**20
     max_header_bytes: int = 32 * 2**10
     default_max_output_tokens: int = 4096

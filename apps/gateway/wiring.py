@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +39,7 @@ from apps.usage.restore import Pending, costs_of, one_view, restore_budgets
 from apps.usage.segments import journal_id, stored_owner
 from chatvault.lib.errors import NotReady
 from chatvault.lib.http_guard import AddressGuard
+from chatvault.lib.peppers import parse_ring
 from chatvault.lib.redact import Secret
 
 logger = logging.getLogger(__name__)
@@ -151,7 +150,7 @@ class Wiring:
             view=self._view(snapshot),
             keys=KeyCache(
                 self._source.keys,
-                asker=Asker([self._options.pepper], self._verify),
+                asker=Asker([self._options.pepper, *self._options.older_peppers], self._verify),
                 size=self._sections.gateway.key_cache_size,
             ),
             limits=self._limits,
@@ -357,8 +356,11 @@ def budget_ids(snapshot: Snapshot) -> list[int]:
 def options_of(sections: object) -> PlaneOptions:
     """The typed settings as the data plane takes them. Raises ValueError for a bad pepper."""
     gateway, upstream = sections.gateway, sections.upstream  # type: ignore[attr-defined]
+    vault = sections.vault  # type: ignore[attr-defined]
+    pepper, *older = parse_ring(vault.pepper.get_secret_value()).values()
     return PlaneOptions(
-        pepper=pepper_of(sections),
+        pepper=pepper,
+        older_peppers=tuple(older),
         max_body_bytes=gateway.max_body_mib * MIB,
         max_header_bytes=gateway.max_header_kib * 1024,
         default_max_output_tokens=gateway.default_max_output_tokens,
@@ -371,11 +373,3 @@ def options_of(sections: object) -> PlaneOptions:
         gate=gate.options_of(gateway),
         trusted_proxies=parse_networks(sections.core.trusted_proxies),  # type: ignore[attr-defined]
     )
-
-
-def pepper_of(sections: object) -> bytes:
-    text = sections.vault.pepper.get_secret_value()  # type: ignore[attr-defined]
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error:
-        raise ValueError("CHATVAULT_KEY_PEPPER is not base64") from None

@@ -7,11 +7,13 @@ class UsageConfig(AppConfig):
     verbose_name = "Usage"
 
     def ready(self) -> None:
+        from apps.accounts import key_use
         from apps.billing import spending
         from apps.providers import notices
-        from apps.usage import credential_trouble, permissions
+        from apps.usage import credential_trouble, key_requests, permissions
         from apps.usage.spending import from_rollups
 
         permissions.register_own()
+        key_use.register(key_requests.requests_since)
         spending.register(from_rollups)
         notices.register(credential_trouble.notices)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 from django.db import connection, transaction
 
+from apps.accounts import key_use
 from apps.billing import budget_windows, quota_history
 from apps.billing.budget_windows import Booked, Charge
 from apps.billing.ledger import LATE_SETTLEMENT, LedgerRow, Parties, as_text, late_entries
@@ -75,10 +76,13 @@ def commit(batch: Batch, *, journal_id: str, names: Names) -> Committed:
             quota_history.add(tally.at_ms, [msgspec.structs.astuple(row) for row in tally.quotas])
         late, orphans = _book_late(batch.unmatched, as_text(now))
         windows = budget_windows.book(charges + late, now)
+        used = key_use.due(_last_uses(booked))
+        key_use.book(used)
         _keep_open(batch, journal_id)
         _move_cursors(batch.segments, now)
         if failpoints.ARMED:
             failpoints.reach("batch-inserted")
+    key_use.written(used)
     if failpoints.ARMED:
         failpoints.reach("batch-committed")
     return Committed(orphans, windows, errors)
@@ -117,6 +121,15 @@ def _book_closed(
     store.insert([entry for _, row in fresh for entry in entries[row.request_id][1:]])
     store.add_rollups(rows.rollups((row, one.request.intent.at_ms) for one, row in fresh))
     return [rows.charge_of(row, one.request.intent.at_ms) for one, row in fresh], fresh
+
+
+def _last_uses(booked: list[tuple[Closed, rows.RequestRow]]) -> dict[int, datetime]:
+    """By key: when the last of these requests began."""
+    latest: dict[int, int] = {}
+    for one, row in booked:
+        at_ms = one.request.intent.at_ms
+        latest[row.key_id] = max(at_ms, latest.get(row.key_id, at_ms))
+    return {key: datetime.fromtimestamp(ms / 1000, UTC) for key, ms in latest.items()}
 
 
 def _book_late(settles: list[Settle], created_at: str) -> tuple[list[Charge], list[Settle]]:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 
+from chatvault.lib.peppers import parse_ring
 from chatvault.settings.core import CoreSettings
 from chatvault.settings.vault import VaultSettings
 
@@ -21,7 +22,7 @@ def weaknesses(core: CoreSettings, vault: VaultSettings) -> list[str]:
 def malformed(vault: VaultSettings) -> list[str]:
     """Which keys could not be used at all, one phrase each."""
     found = []
-    if len(decoded(vault.pepper.get_secret_value())) < MIN_BYTES:
+    if not pepper_is_whole(vault.pepper.get_secret_value()):
         found.append("CHATVAULT_KEY_PEPPER is not base64 of at least 32 bytes")
     if not vault_keys_are_whole(vault.keys.get_secret_value()):
         found.append("CHATVAULT_VAULT_KEYS is not a list of id:base64 with 32 bytes each")
@@ -40,6 +41,14 @@ def vault_keys_are_whole(keys: str) -> bool:
     ids = [key_id for key_id, _, _ in parts]
     whole = all(key_id and len(decoded(text)) == MIN_BYTES for key_id, _, text in parts)
     return bool(parts) and whole and len(set(ids)) == len(ids)
+
+
+def pepper_is_whole(ring: str) -> bool:
+    """One pepper or `number:base64,…`, each of at least 32 bytes."""
+    try:
+        return all(len(pepper) >= MIN_BYTES for pepper in parse_ring(ring).values())
+    except ValueError:
+        return False
 
 
 def decoded(text: str) -> bytes:

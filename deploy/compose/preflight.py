@@ -40,7 +40,12 @@ def _is_key(text: str) -> bool:
 
 
 def _pepper(text: str) -> str:
-    return "" if _is_key(text) and len(set(text)) > 8 else "is not base64 of 32 random bytes"
+    """One, or a ring `2:base64,1:base64`."""
+    parts = [part.strip().rpartition(":") for part in text.split(",")]
+    names = [name or "1" for name, _, _ in parts]
+    fit = all(name.isdigit() for name in names) and len(set(names)) == len(names)
+    fit = fit and all(_is_key(key) and len(set(key)) > 8 for _, _, key in parts)
+    return "" if fit else "is not base64 of 32 random bytes"
 
 
 def _vault_keys(text: str) -> str:

@@ -42,7 +42,8 @@ def browser() -> Browser:
 
 
 def issue(browser: Browser, client: Client, **fields: Any) -> Any:
-    data = {"client": client.pk, "name": "ci", "is_active": "on"} | NO_RULES | fields
+    data = {"client": client.pk, "name": "ci", "is_active": "on", "scopes": ["inference"]}
+    data |= NO_RULES | fields
     return browser.post(reverse(ADD), data)
 
 
@@ -194,7 +195,8 @@ def test_keys_are_not_deleted(browser):
 def test_a_change_is_announced_and_keeps_secret_and_client(browser):
     key = make_key(name="ci").key
     other = make_client()
-    data = {"name": "laptop", "client": other.pk, "digest": "0" * 64} | NO_RULES
+    data = {"name": "laptop", "client": other.pk, "digest": "0" * 64, "scopes": ["inference"]}
+    data |= NO_RULES
     browser.post(reverse(CHANGE, args=[key.pk]), data)
     changed = ApiKey.objects.get()
     assert (changed.name, changed.is_active) == ("laptop", False)

@@ -17,10 +17,10 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import action, display
 
 from apps.accounts import services
-from apps.accounts.admin.key_status import expiry_of, status_of
 from apps.accounts.admin.limited import asking
 from apps.accounts.admin.model_choice import ModelChoiceMixin
 from apps.accounts.admin.pages import VersionedPage, actor_of, link_to
+from apps.accounts.key_status import expiry_of, status_of
 from apps.accounts.models import ApiKey, Client, ClientQuerySet
 from apps.accounts.roles import Capability
 from apps.accounts.usable_models import may_all

@@ -2,88 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import DropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
-from apps.accounts import services
-from apps.accounts.admin import issued, key_status
+from apps.accounts import key_status, key_use, keys, services
+from apps.accounts.admin import issued
+from apps.accounts.admin.key_actions import KeyActions
+from apps.accounts.admin.key_filters import AttentionFilter, ScopeFilter, StatusFilter
+from apps.accounts.admin.key_forms import KeyForm
+from apps.accounts.admin.limited import asking
 from apps.accounts.admin.model_choice import ModelChoiceMixin
-from apps.accounts.admin.pages import VersionedPage, actor_of
+from apps.accounts.admin.pages import VersionedPage, actor_of, link_to
 from apps.accounts.models import ApiKey
 from chatvault.lib import clock
 
-
-class KeyForm(forms.ModelForm):
-    class Meta:
-        labels = {"aliases": "Models"}
-        help_texts = {
-            "client": "The application that will use the key; it pays for it.",
-            "aliases": "Narrows what the client may use; type to find one. "
-            "Empty: all of the client's models.",
-        }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "expires_at" in self.fields:
-            in_90_days = clock.now() + timedelta(days=90)
-            self.fields["expires_at"].help_text = (
-                "From then on the key is refused. Empty: it never expires. "
-                f"In 90 days is {in_90_days:%Y-%m-%d}."
-            )
-
-    def clean_expires_at(self) -> Any:
-        moment = self.cleaned_data["expires_at"]
-        if moment and "expires_at" in self.changed_data and moment <= clock.now():
-            raise forms.ValidationError(
-                "This moment has passed. Choose a later one, or disable or revoke the key."
-            )
-        return moment
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        client = cleaned.get("client") or getattr(self.instance, "client", None)
-        if client is None:
-            return cleaned
-        taken = ApiKey.objects.filter(client=client, name=cleaned.get("name", ""))
-        if taken.exclude(pk=self.instance.pk).exists():
-            self.add_error("name", f"{client} has a key of this name. Choose another one.")
-        self._check_aliases(client, cleaned.get("aliases"))
-        return cleaned
-
-    def _check_aliases(self, client: Any, chosen: Any) -> None:
-        if not chosen or client.may_use_all_aliases:
-            return
-        missing = set(chosen) - set(client.aliases.all())
-        if missing:
-            names = ", ".join(sorted(alias.name for alias in missing))
-            self.add_error("aliases", f"{client} may not use {names}. Allow it there first.")
-
-
-class StatusFilter(DropdownFilter):
-    title = "status"
-    parameter_name = "status"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        return key_status.CHOICES
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
-        if self.value() not in dict(key_status.CHOICES):
-            return queryset
-        return queryset.filter(key_status.of_status(str(self.value()), clock.now()))
+_KNOWN = (
+    "status",
+    "hint",
+    "created_by",
+    "created_at",
+    "revoked_at",
+    "last_used",
+    "stored_as",
+    "replaces",
+    "replaced_by",
+)
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelChoiceMixin, VersionedPage):
+class ApiKeyAdmin(KeyActions, ModelChoiceMixin, VersionedPage):
     """A key is shown when it is issued. Later it can be disabled and enabled, or revoked, which
     is for good; it is never deleted, so that the ledger keeps its name."""
 
@@ -95,34 +50,49 @@ class ApiKeyAdmin(ModelChoiceMixin, VersionedPage):
         "hint_shown",
         "status",
         "models",
+        "last_used",
         "expires",
-        "created_at",
     )
     list_filter = (
         StatusFilter,
+        AttentionFilter,
+        ScopeFilter,
         ("client__team", RelatedDropdownFilter),
         ("client", RelatedDropdownFilter),
     )
     list_filter_submit = True
-    list_select_related = ("client__team", "created_by")
-    search_fields = ("name", "hint", "client__name", "client__team__name")
-    search_help_text = "By name, client, team, or the first or last characters of the key"
+    list_select_related = ("client__team", "created_by", "predecessor", "successor")
+    search_fields = ("name", "hint", "labels", "client__name", "client__team__name")
+    search_help_text = "By name, client, team, label, or the first or last characters of the key"
     autocomplete_fields = ("client",)
-    actions = ("enable", "disable", "revoke")
+    actions = ("enable", "disable", "extend", "rotate_many", "revoke")
+    actions_list: ClassVar[Any] = ("import_keys", *VersionedPage.actions_list)
+    actions_detail = ("rotate",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         return super().get_queryset(request).defer("digest").prefetch_related("aliases")
 
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, **kwargs)
+        form.who = asking(request)
+        return form
+
+    def fill_in(self, rows: Sequence[Any]) -> None:
+        super().fill_in(rows)
+        counts = key_use.requests_since(key_use.rotated(rows))
+        for key in rows:
+            key.since_rotation = counts.get(key.pk)
+
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        chosen = ("client", "name", "expires_at", "aliases", "is_active")
-        if obj is None:
-            return [(None, {"fields": chosen})]
-        known = ("status", "hint", "created_by", "created_at", "revoked_at")
-        return [(None, {"fields": chosen}), ("The key", {"fields": known})]
+        chosen = [
+            (None, {"fields": ("client", "name", "expires_at", "is_active")}),
+            ("What it may do", {"fields": ("scopes", "aliases", "networks")}),
+            ("To find it by", {"fields": ("labels",)}),
+        ]
+        return chosen if obj is None else [*chosen, ("The key", {"fields": _KNOWN})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        known = ("status", "hint", "created_by", "created_at", "revoked_at")
-        return () if obj is None else ("client", *known)
+        return () if obj is None else ("client", *_KNOWN)
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         is_for_good = obj is not None and obj.revoked_at is not None
@@ -152,6 +122,32 @@ class ApiKeyAdmin(ModelChoiceMixin, VersionedPage):
     def expires(self, key: ApiKey) -> str:
         return key_status.expiry_of(key, clock.now())
 
+    @display(description="last used", ordering="last_used_at")
+    def last_used(self, key: Any) -> str:
+        used = key_status.last_use_of(key, clock.now())
+        if key.rotated_at is None:
+            return used
+        count = getattr(key, "since_rotation", None)
+        if count is None:
+            count = key_use.requests_since(key_use.rotated([key])).get(key.pk, 0)
+        return f"{used}; {count} requests since its rotation"
+
+    @display(description="stored as")
+    def stored_as(self, key: ApiKey) -> str:
+        if key.pepper is None:
+            return "SHA-256, imported; under the pepper from its next use on"
+        newest = keys.pepper_number()
+        later = "" if key.pepper == newest else f"; moves to {newest} at its next use"
+        return f"HMAC-SHA256 under pepper {key.pepper}{later}"
+
+    @display(description="replaces")
+    def replaces(self, key: ApiKey) -> str | SafeString:
+        return link_to(key.predecessor)
+
+    @display(description="replaced by")
+    def replaced_by(self, key: ApiKey) -> str | SafeString:
+        return link_to(getattr(key, "successor", None))
+
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> Any:
@@ -169,6 +165,11 @@ class ApiKeyAdmin(ModelChoiceMixin, VersionedPage):
             actor=actor_of(request),
             expires_at=obj.expires_at,
             is_active=obj.is_active,
+            scopes=obj.scopes,
+            networks=obj.networks,
+            labels=obj.labels,
+            aliases=form.cleaned_data.get("aliases") or (),
+            who=asking(request),
         )
         form.instance.pk = made.key.pk
         form.instance.refresh_from_db()
@@ -185,18 +186,3 @@ class ApiKeyAdmin(ModelChoiceMixin, VersionedPage):
         again, which finds the name taken."""
         made = request.issued_key  # type: ignore[attr-defined]
         return issued.show_once(request, made, self.admin_site.each_context(request))
-
-    @admin.action(description="Enable", permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        count = services.enable_keys(keys=queryset, actor=actor_of(request))
-        self.message_user(request, f"{count} keys enabled. Revoked keys stay revoked.")
-
-    @admin.action(description="Disable: refuse until enabled again", permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        count = services.disable_keys(keys=queryset, actor=actor_of(request))
-        self.message_user(request, f"{count} keys disabled.")
-
-    @admin.action(description="Revoke: refuse for good", permissions=["change"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        count = services.revoke_keys(keys=queryset, actor=actor_of(request))
-        self.message_user(request, f"{count} keys revoked, for good.")

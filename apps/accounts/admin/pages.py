@@ -24,8 +24,8 @@ from apps.configuration.admin import VersionedAdmin
 _ROLES: tuple[type[Model], ...] = (Membership, InstallationRole)  # end with whose they are
 _NEVER_LOOKED_UP = frozenset(
     {
-        *("digest", "password", "secret", "client_secret", "registration_digest"),
-        *("token", "token_checksum", "sealed"),
+        *("digest", "imported_as", "password", "secret", "client_secret"),
+        *("registration_digest", "token", "token_checksum", "sealed"),
     }
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
-from apps.accounts import bearers, keys, signing
+from apps.accounts import bearers, key_use, keys, signing
 from apps.accounts.credentials import Asker, KeyRecord
 from apps.accounts.models import User
 from apps.accounts.principals import Principal, of_machine, of_user
@@ -41,13 +41,14 @@ class BearerAuthentication(BaseAuthentication):
 
 def principal_of(token: str) -> Principal:
     """The machine behind a bearer credential, or the person behind a JWT."""
-    asker = Asker([keys.pepper()], signing.verifier().verify)
+    asker = Asker(keys.peppers(), signing.verifier().verify)
     question = asker.question(token.encode("utf-8", "replace"))
     record = bearers.answer([question]).get(question.digest)
     if record is None or _is_expired(record):
         raise Unauthenticated
     if not record.is_active:
         raise KeyDisabled
+    key_use.touch(record.key_id)
     if record.session_id:
         return _by_jwt(record)
     return of_machine(

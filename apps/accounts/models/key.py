@@ -1,13 +1,17 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 from chatvault.lib.names import name_validator
+
+
+def inference_alone() -> list[str]:
+    return ["inference"]
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -17,9 +21,29 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             Q(expires_at=None) | Q(expires_at__gt=at)
         )
 
+    def unused_since(self, at: datetime) -> Self:
+        """Made before `at` and not used after it."""
+        return self.filter(created_at__lt=at).filter(Q(last_used_at=None) | Q(last_used_at__lt=at))
+
+    def expiring(self, at: datetime, within: timedelta) -> Self:
+        """Keys that work at `at` and end soon after."""
+        return self.usable(at).filter(expires_at__lte=at + within)
+
+    def under_other_pepper(self, number: int) -> Self:
+        """Keys that still match, but not under the pepper that is for new ones."""
+        return self.filter(revoked_at=None).exclude(digest_scheme=ApiKey.Scheme.HMAC, pepper=number)
+
+    def rotated_and_used(self) -> Self:
+        """Keys with a successor that somebody went on using."""
+        return self.filter(rotated_at__isnull=False, last_used_at__gt=models.F("rotated_at"))
+
 
 class ApiKey(models.Model):
-    """A client's key. Only a peppered digest is stored; the key itself is shown once."""
+    """A client's key. Only a digest is stored; the key itself is shown once."""
+
+    class Scheme(models.TextChoices):
+        HMAC = "hmac", "HMAC-SHA256 under a pepper"
+        SHA256 = "sha256", "SHA-256, imported from another gateway"
 
     client = models.ForeignKey("accounts.Client", models.CASCADE, related_name="keys")
     name = models.CharField(
@@ -28,6 +52,31 @@ class ApiKey(models.Model):
         help_text="Where the key is used, such as 'ci' or 'laptop'. Unique for the client.",
     )
     digest = models.CharField(max_length=64, unique=True, editable=False)
+    digest_scheme = models.CharField(
+        "stored as",
+        max_length=8,
+        choices=Scheme,
+        default=Scheme.HMAC,
+        db_default=Value("hmac"),
+        editable=False,
+        help_text="An imported digest becomes one under the pepper when the key is used.",
+    )
+    pepper = models.PositiveSmallIntegerField(
+        "pepper number",
+        null=True,
+        default=1,
+        db_default=Value(1),
+        editable=False,
+        help_text="Which pepper of CHATVAULT_KEY_PEPPER the digest was made with.",
+    )
+    imported_as = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default=Value(""),
+        editable=False,
+        help_text="A digest of the imported digest, to know it again when it is imported again.",
+    )
     hint = models.CharField(
         max_length=16, editable=False, help_text="First and last characters, to recognise it."
     )
@@ -43,6 +92,40 @@ class ApiKey(models.Model):
         blank=True,
         related_name="keys",
         help_text="Narrows what the client may use. Empty: all of the client's models.",
+    )
+    scopes = models.JSONField(
+        default=inference_alone,
+        db_default=Value(["inference"], models.JSONField()),
+        help_text="What the key may do.",
+    )
+    networks = models.JSONField(
+        default=list,
+        blank=True,
+        db_default=Value([], models.JSONField()),
+        help_text="Networks from which it may call, in CIDR form. Empty: from anywhere.",
+    )
+    labels = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default=Value({}, models.JSONField()),
+        help_text="Names with values, to find keys by.",
+    )
+    predecessor = models.OneToOneField(
+        "self",
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="successor",
+        help_text="The key that this one replaces.",
+    )
+    rotated_at = models.DateTimeField(
+        null=True, editable=False, help_text="When a successor was issued."
+    )
+    last_used_at = models.DateTimeField(
+        "last used",
+        null=True,
+        editable=False,
+        help_text="Right to about a minute.",
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"

@@ -92,7 +92,7 @@ class ClientWithMoneyAdmin(MoneyMixin, ClientAdmin):
 class ApiKeyWithMoneyAdmin(MoneyMixin, ApiKeyAdmin):
     kind = "key"
     list_display = (
-        "name", "client", "team", "hint_shown", "status", "models", "spent", "expires",
-        "created_at",
+        "name", "client", "team", "hint_shown", "status", "models", "spent", "last_used",
+        "expires",
     )  # fmt: skip
     inlines = (QuotasOnPage, BudgetsOnPage)

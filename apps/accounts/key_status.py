@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Q
 from django.utils.timesince import timesince, timeuntil
 
-from apps.accounts.models import ApiKey
+from apps.accounts import keys
+from apps.accounts.models import ApiKey, ApiKeyQuerySet
 
 LABELS = {
     "live": "success",
@@ -22,6 +23,12 @@ CHOICES = (
     ("suspended", "Suspended with its client or team"),
     ("expired", "Expired"),
     ("revoked", "Revoked"),
+)
+ATTENTION = (
+    ("unused", "Not used for 90 days"),
+    ("expiring", "Ends within 14 days"),
+    ("pepper", "Not under the newest pepper"),
+    ("rotated", "Rotated, still used"),
 )
 
 
@@ -57,3 +64,23 @@ def expiry_of(key: ApiKey, now: datetime) -> str:
     if key.expires_at <= now:
         return f"{timesince(key.expires_at, now, depth=1)} ago"
     return f"in {timeuntil(key.expires_at, now, depth=1)}"
+
+
+def needing(what: str, rows: ApiKeyQuerySet, now: datetime) -> ApiKeyQuerySet:
+    """Of these keys the ones that need attention for one of the reasons of ATTENTION."""
+    if what == "unused":
+        return rows.usable(now).unused_since(now - timedelta(days=90))
+    if what == "expiring":
+        return rows.expiring(now, timedelta(days=14))
+    if what == "pepper":
+        return rows.under_other_pepper(keys.pepper_number())
+    return rows.usable(now).rotated_and_used()
+
+
+def last_use_of(key: ApiKey, now: datetime) -> str:
+    """When it was used last, told from now; right to about a minute."""
+    if key.last_used_at is None:
+        return "never"
+    if now - key.last_used_at < timedelta(minutes=2):
+        return "just now"
+    return f"{timesince(key.last_used_at, now, depth=1)} ago"
