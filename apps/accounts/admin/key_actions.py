@@ -174,7 +174,7 @@ class KeyActions(_Base):
                 "client": one.key.client.name,
                 "name": one.key.name,
                 "secret": one.secret.reveal(),
-                "old_ends": one.key.predecessor.expires_at,
+                "old_ends": one.key.predecessor.expires_at if one.key.predecessor else None,
             }
             for one in made
         ]

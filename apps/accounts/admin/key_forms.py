@@ -128,7 +128,8 @@ class KeyForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         if "scopes" in self.fields:
             kept = list(self.instance.scopes) if self.instance.pk else []
-            self.fields["scopes"].choices = scope_choices(self.who, kept)
+            offered: Any = self.fields["scopes"]
+            offered.choices = scope_choices(self.who, kept)
         if "expires_at" in self.fields:
             in_90_days = clock.now() + timedelta(days=90)
             self.fields["expires_at"].help_text = (
@@ -212,7 +213,8 @@ class ImportForm(forms.Form):
 
     def __init__(self, *args: Any, clients: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["client"].queryset = clients
+        offered: Any = self.fields["client"]
+        offered.queryset = clients
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
