@@ -30,6 +30,7 @@ MARK = canary("provider key", "sk-")
         json.dumps({"a": [MARK.text]}),
         MARK.text[::-1],
     ],
+    ids=[str(number) for number in range(11)],
 )
 def test_every_form_is_found(leak: str) -> None:
     assert hits([MARK], [Place("log", f"before {leak} after".encode())])
