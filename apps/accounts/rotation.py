@@ -70,6 +70,7 @@ def rotate_key(
         labels=key.labels,
         predecessor=key,
     )
+    key.expires_at = ends_at
     for carry in _carriers:
         carry(key, issued.key)
     announce.after_commit(services.TOPIC, key.digest)

@@ -54,6 +54,7 @@ def test_both_keys_work_until_the_grace_has_passed():
     assert before.name.startswith("ci until ")
     assert after.predecessor == before
     assert before.expires_at - before.rotated_at == HOUR
+    assert made.key.predecessor.expires_at == before.expires_at
     assert (after.scopes, after.networks, after.labels) == (
         ["inference", "usage:read"], ["10.0.0.0/8"], {"owner": "data"},
     )  # fmt: skip
@@ -85,6 +86,7 @@ def test_a_nearer_end_stays_and_the_successor_lives_as_long_as_the_old_one_was_m
     ApiKey.objects.filter(pk=old.pk).update(created_at=end - timedelta(days=90))
     made = rotation.rotate_key(key=old, actor=None, grace=HOUR)
     assert ApiKey.objects.get(pk=old.pk).expires_at == end
+    assert made.key.predecessor.expires_at == end
     lives = made.key.expires_at - clock.now()
     assert timedelta(days=89, hours=23) < lives <= timedelta(days=90)
 
