@@ -98,6 +98,9 @@ def _nothing_counted() -> None:
     cached = sys.modules.get("django.core.cache")
     if cached is not None and "apps.accounts.throttle" in sys.modules:
         cached.cache.clear()
+    watched = sys.modules.get("apps.accounts.api.authentication")
+    if watched is not None:
+        watched._failures.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

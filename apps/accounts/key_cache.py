@@ -90,6 +90,10 @@ class KeyCache:
         self._known.move_to_end(key)
         return entry.record
 
+    def is_known(self, token: bytes) -> bool:
+        """Whether it was good when it was last asked about, however long ago."""
+        return self._asker.digest(token) in self._known
+
     async def get(self, token: bytes) -> KeyRecord:
         """The record of a credential. Raises Unauthenticated for one that does not exist, and
         KeysUnavailable when nobody can be asked about one that is not known here."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from apps.accounts.credentials import KeyRecord
+from apps.accounts.failures import failures_of
 from apps.accounts.key_cache import KeyCache
 from apps.accounts.tokens import Verifier
 from apps.billing.limits import Limits, ScopeLimits
@@ -53,6 +54,8 @@ class PlaneOptions(msgspec.Struct, frozen=True):
     total_timeout_s: float = 600.0
     gate: GateOptions = GateOptions()
     trusted_proxies: tuple[Network, ...] = ()
+    failures_per_address: tuple[int, int] | None = None  # how many in how many seconds
+    failures_per_prefix: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         return "PlaneOptions(…)"  # the pepper is a secret
@@ -221,6 +224,7 @@ class DataPlane:
         self.pool = pool
         self.metrics = metrics or Metrics()
         self.refusals = Refusals()
+        self.failures = failures_of(options.failures_per_address, options.failures_per_prefix)
         self.quota_counts = QuotaCounts()
         self.provider_limits = ProviderLimits(limits)
         self.gate = Gate(options.gate, self.metrics)

@@ -356,6 +356,7 @@ def budget_ids(snapshot: Snapshot) -> list[int]:
 def options_of(sections: object) -> PlaneOptions:
     """The typed settings as the data plane takes them. Raises ValueError for a bad pepper."""
     gateway, upstream = sections.gateway, sections.upstream  # type: ignore[attr-defined]
+    throttle = sections.throttle  # type: ignore[attr-defined]
     vault = sections.vault  # type: ignore[attr-defined]
     pepper, *older = parse_ring(vault.pepper.get_secret_value()).values()
     return PlaneOptions(
@@ -371,5 +372,7 @@ def options_of(sections: object) -> PlaneOptions:
         idle_timeout_s=upstream.idle_timeout_s,
         total_timeout_s=upstream.total_timeout_s,
         gate=gate.options_of(gateway),
+        failures_per_address=throttle.pace_of("key_failures_per_address"),
+        failures_per_prefix=throttle.pace_of("key_failures_per_prefix"),
         trusted_proxies=parse_networks(sections.core.trusted_proxies),  # type: ignore[attr-defined]
     )

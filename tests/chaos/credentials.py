@@ -182,6 +182,88 @@ def _disable_issuer(issuer: Any) -> None:
     outside_issuers.changed(issuer)
 
 
+def _rotate(key: Any) -> None:
+    from apps.accounts import rotation
+
+    rotation.rotate_key(key=key, actor=None, grace=timedelta(0))
+
+
+def _disable_person(pair: Any) -> None:
+    from apps.accounts import people
+
+    people.disable_user(user=pair.session.user, by=None)
+
+
+def _take_role(pair: Any) -> None:
+    from apps.accounts import people
+
+    team = pair.session.client.team
+    people.take_role(user=pair.session.user, role="member", team=team, by=None)
+
+
+def _oauth(kind: str) -> str:
+    """An access token that a person has given to an application of its own."""
+    import uuid
+
+    from apps.accounts.models import Membership, User
+    from apps.oauth import services
+    from apps.oauth.generators import access_token, digest, refresh_token
+    from apps.oauth.models import AccessToken, Application, RefreshToken
+    from chatvault.lib import clock
+
+    name = f"{kind}-{time.time_ns()}"
+    user = User.objects.create(username=name)
+    Membership.objects.create(user=user, team=_client().team, role="member")
+    application = services.make_application(
+        application=Application(
+            payer=_client(),
+            name=name,
+            client_type=Application.CLIENT_CONFIDENTIAL,
+            authorization_grant_type=Application.GRANT_AUTHORIZATION_CODE,
+            redirect_uris="https://app.example/cb",
+            scopes=["inference"],
+        )
+    ).application
+    shown, common = access_token(), {"user": user, "application": application, "token": ""}
+    access = AccessToken.objects.create(
+        scope="inference",
+        expires=clock.now() + timedelta(minutes=15),
+        token_checksum=digest(shown),
+        **common,
+    )
+    _KEPT[kind] = RefreshToken.objects.create(
+        access_token=access,
+        token_family=uuid.uuid4(),
+        token_checksum=digest(refresh_token()),
+        **common,
+    )
+    return shown
+
+
+def _revoke_token(grant: Any) -> None:
+    grant.access_token.revoke()
+
+
+def _stop_application(grant: Any) -> None:
+    from apps.oauth import services
+
+    services.revoke_for_person(user=grant.user, application=grant.application)
+
+
+def _disable_application(grant: Any) -> None:
+    from apps.oauth import services
+    from apps.oauth.models import Application
+
+    chosen = Application.objects.filter(pk=grant.application_id)
+    services.switch_applications(applications=chosen, is_active=False)
+
+
+def _disable_holder(grant: Any) -> None:
+    from apps.accounts import people
+
+    people.disable_user(user=grant.user, by=None)
+
+
 def _wait(_: Any) -> None:
     """It ends by itself."""
 
@@ -190,6 +272,7 @@ KINDS: dict[str, tuple[Callable[[str], str], Callable[[Any], None]]] = {
     "key-revoked": (_key, _revoke),
     "key-disabled": (_key, _disable),
     "key-expired": (_expiring_key, _wait),
+    "key-rotated": (_key, _rotate),
     "key-of-suspended-client": (_key, _suspend),
     "key-of-closed-team": (_key, _close_team),
     "jwt-session-ended": (_pair, _end_session),
@@ -197,6 +280,13 @@ KINDS: dict[str, tuple[Callable[[str], str], Callable[[Any], None]]] = {
     "jwt-expired": (_expiring_pair, _wait),
     "jwt-of-suspended-client": (_pair, _suspend),
     "jwt-of-closed-team": (_pair, _close_team),
+    "jwt-of-disabled-person": (_pair, _disable_person),
+    "jwt-without-role": (_pair, _take_role),
+    "oauth-token-revoked": (_oauth, _revoke_token),
+    "oauth-consent-withdrawn": (_oauth, _stop_application),
+    "oauth-application-disabled": (_oauth, _disable_application),
+    "oauth-of-disabled-person": (_oauth, _disable_holder),
+    "oauth-of-suspended-client": (_oauth, _suspend),
     "jwt-of-outside-issuer": (_outside, _disable_issuer),
     "jwt-of-ended-signing-key": (_pair, _end_signing_key),
 }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
+from django.conf import settings
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
 from apps.accounts import bearers, key_use, keys, signing
 from apps.accounts.credentials import Asker, KeyRecord
+from apps.accounts.failures import Failures, failures_of
 from apps.accounts.models import User
 from apps.accounts.principals import Principal, of_machine, of_user
 from chatvault.lib import clock
@@ -27,16 +30,36 @@ class PersonAuthentication(SessionAuthentication):
 
 
 class BearerAuthentication(BaseAuthentication):
-    """`Authorization: Bearer` with a key. Raises Unauthenticated or KeyDisabled."""
+    """`Authorization: Bearer` with a key or token. Raises Unauthenticated, KeyDisabled, and
+    TooManyAttempts for an address whose credentials were refused again and again."""
 
     def authenticate(self, request: Request) -> tuple[Principal, str] | None:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer":
             return None
-        return principal_of(token.strip()), "bearer"
+        return _watched(request, token.strip()), "bearer"
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+@cache
+def _failures() -> Failures:
+    """Of this process: strangers who are refused again and again wait, before anybody is asked."""
+    throttle = settings.CHATVAULT.throttle
+    return failures_of(
+        throttle.pace_of("key_failures_per_address"), throttle.pace_of("key_failures_per_prefix")
+    )
+
+
+def _watched(request: Request, token: str) -> Principal:
+    address, shown = request.META.get("REMOTE_ADDR") or "", token.encode("utf-8", "replace")
+    _failures().check(address, shown)
+    try:
+        return principal_of(token)
+    except Unauthenticated:
+        _failures().note(address, shown)
+        raise
 
 
 def principal_of(token: str) -> Principal:

@@ -21,12 +21,12 @@ MAX_TOKEN_BYTES = MAX_JWT_LENGTH
 
 
 async def authenticate(request: GatewayRequest, plane: DataPlane) -> Identity:
-    """Raises Unauthenticated (401), KeyDisabled, NetworkNotAllowed, ScopeMissing (403) or
-    KeysUnavailable (503)."""
+    """Raises Unauthenticated (401), KeyDisabled, NetworkNotAllowed, ScopeMissing (403),
+    TooManyAttempts (429) or KeysUnavailable (503)."""
     token = request.token
     if not token or len(token) > MAX_TOKEN_BYTES:
         raise Unauthenticated
-    key: KeyRecord = plane.keys.find(token) or await plane.keys.get(token)
+    key = plane.keys.find(token) or await _look_up(request, token, plane)
     if key.expires_at_s is not None and key.expires_at_s <= clock.wall_s():
         raise Unauthenticated
     identity = plane.view.identity_of(key)
@@ -39,6 +39,21 @@ async def authenticate(request: GatewayRequest, plane: DataPlane) -> Identity:
     if INFERENCE not in key.scopes:
         raise ScopeMissing
     return identity
+
+
+async def _look_up(request: GatewayRequest, token: bytes, plane: DataPlane) -> KeyRecord:
+    """What is not fresh here. Strangers who are refused again and again are refused before
+    anything is hashed or asked; a key that was good here never waits for its neighbours."""
+    if plane.keys.is_known(token):
+        return await plane.keys.get(token)
+    caller = address_of(request.peer, request.forwarded, plane.options.trusted_proxies)
+    address = str(caller) if caller is not None else ""
+    plane.failures.check(address, token)
+    try:
+        return await plane.keys.get(token)
+    except Unauthenticated:
+        plane.failures.note(address, token)
+        raise
 
 
 def _check_network(request: GatewayRequest, key: KeyRecord, plane: DataPlane) -> None:
