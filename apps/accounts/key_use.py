@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection, transaction
-from django.db.models import Q
 
 from apps.accounts.models import ApiKey
 from chatvault.lib import clock
 
 EVERY: Final = timedelta(minutes=1)
 _MOST_KNOWN: Final = 100_000
+_AT_ONCE: Final = 500  # keys in one statement
 
 Count = Callable[[Mapping[int, datetime]], Mapping[int, int]]
 """By key id: how many requests there were since the moment."""
@@ -48,16 +48,14 @@ def due(used: Mapping[int, datetime]) -> dict[int, datetime]:
 def book(used: Mapping[int, datetime]) -> None:
     """Write uses. A row that somebody is changing is left for the next time, so that a batch
     never waits for a person."""
-    if not used:
-        return
-    is_old = Q(pk__in=())
-    for key, at in used.items():
-        is_old |= Q(pk=key) & (Q(last_used_at=None) | Q(last_used_at__lte=at - EVERY))
-    rows = ApiKey.objects.filter(is_old).order_by("pk")
-    if connection.features.has_select_for_update_skip_locked:
-        rows = rows.select_for_update(skip_locked=True)
-    for key in rows.values_list("pk", flat=True):
-        ApiKey.objects.filter(pk=key).update(last_used_at=used[key])
+    keys = sorted(used)
+    for begin in range(0, len(keys), _AT_ONCE):
+        rows = ApiKey.objects.filter(pk__in=keys[begin : begin + _AT_ONCE]).order_by("pk")
+        if connection.features.has_select_for_update_skip_locked:
+            rows = rows.select_for_update(skip_locked=True)
+        for key, last in rows.values_list("pk", "last_used_at"):
+            if last is None or last <= used[key] - EVERY:
+                ApiKey.objects.filter(pk=key).update(last_used_at=used[key])
 
 
 def written(used: Mapping[int, datetime]) -> None:

@@ -16,7 +16,6 @@ from apps.accounts import errors, grants, services
 from apps.accounts.models import ApiKey
 from apps.accounts.services import IssuedKey
 from apps.audit import trail
-from apps.configuration import announce
 from chatvault.lib import clock
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def rotate_key(
     key.expires_at = ends_at
     for carry in _carriers:
         carry(key, issued.key)
-    announce.after_commit(services.TOPIC, key.digest)
+    services.announce_keys(ApiKey.objects.filter(pk=key.pk))
     trail.record(
         "key.rotated",
         target=key,

@@ -137,7 +137,7 @@ def change_key(
         key.save(update_fields=[*changes])
     if aliases is not None:
         key.aliases.set(aliases)
-    announce.after_commit(TOPIC, key.digest)
+    _announce([(key.pk, key.digest)])
     if new:
         trail.record("key.changed", target=key, before=old, after=new, team_id=key.client.team_id)
     return key
@@ -188,7 +188,7 @@ def replace_secret(*, key: ApiKey, secret: Secret) -> None:
         team_id=key.client.team_id,
     )
     for each in {old, digest}:
-        announce.after_commit(TOPIC, each)
+        _announce([(key.pk, each)])
 
 
 def digest_of(secret: Secret) -> str:
@@ -259,8 +259,7 @@ def switch_teams(*, teams: QuerySet[Team], is_active: bool) -> int:
 @transaction.atomic
 def announce_keys(keys: QuerySet[ApiKey]) -> None:
     """Every process asks anew about these keys; call it after changing their rows."""
-    digests = list(keys.order_by().values_list("digest", flat=True))
-    _announce(digests)
+    _announce(list(keys.order_by().values_list("pk", "digest")))
 
 
 @transaction.atomic
@@ -277,7 +276,7 @@ def _update(action: str, chosen: QuerySet[ApiKey], **values: Any) -> int:
     if not rows:
         return 0
     ApiKey.objects.filter(pk__in=[key.pk for key in rows]).update(**values)
-    _announce([key.digest for key in rows])
+    _announce([(key.pk, key.digest) for key in rows])
     for key in rows:
         before = {name: getattr(key, name) for name in values}
         trail.record(action, target=key, before=before, after=values, team_id=key.client.team_id)
@@ -307,9 +306,12 @@ def _tell_switch(kind: str, row: Client | Team, team_id: int, *, is_active: bool
     )
 
 
-def _announce(digests: list[str]) -> None:
-    if len(digests) > _ANNOUNCED_ONE_BY_ONE:
+def _announce(keys: list[tuple[int, str]]) -> None:
+    """By the digest, which may be remembered as unknown, and by the id: a process that knew the
+    key before it moved to another pepper knows it under another digest."""
+    if len(keys) > _ANNOUNCED_ONE_BY_ONE:
         announce.after_commit(TOPIC)
         return
-    for digest in digests:
+    for pk, digest in keys:
         announce.after_commit(TOPIC, digest)
+        announce.after_commit(HOLDER_TOPIC, f"key:{pk}")

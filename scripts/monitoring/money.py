@@ -142,6 +142,18 @@ LIMITS = Row(
                 ),
             ),
         ),
+        Panel(
+            "Refusals by scope of the limit",
+            "Requests that a limit refused, by what the limit is on.",
+            "reqps",
+            (Query(rate("chatvault_quota_refusals_total", by="scope"), "{{scope}}"),),
+        ),
+        Panel(
+            "Would have been refused",
+            "Requests that limits in observe mode would have refused, and did not.",
+            "reqps",
+            (Query(rate("chatvault_quota_would_refuse_total", by="scope"), "{{scope}}"),),
+        ),
     ),
 )
 

@@ -103,6 +103,12 @@ TRAFFIC = Row(
             "reqps",
             (Query(rate("chatvault_refusals_total", by="code"), "{{code}}"),),
         ),
+        Panel(
+            "Breaches of the pages' policy",
+            "What browsers report of content that a page may not load or run; none is right.",
+            "reqps",
+            (Query(rate("chatvault_csp_violations_total", by="directive"), "{{directive}}"),),
+        ),
     ),
 )
 

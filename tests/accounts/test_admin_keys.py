@@ -89,7 +89,7 @@ def test_issuing_is_a_revision_and_is_announced(browser):
     issue(browser, client)
     assert Revision.objects.get().comment == "Added API key notebook / ci"
     topics = {each.topic for each in announce.since(0)[1]}
-    assert topics == {"accounts.key", "configuration.revision"}
+    assert topics == {"accounts.key", "accounts.holder", "configuration.revision"}
 
 
 def test_the_same_form_again_makes_no_second_key(browser):

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from pydantic import SecretStr
 
-from apps.accounts import bearers, errors, key_import, keys, repepper, services
+from apps.accounts import (
+    bearers,
+    credentials,
+    errors,
+    key_import,
+    key_use,
+    keys,
+    repepper,
+    services,
+)
 from apps.accounts.credentials import Asker, digest
+from apps.accounts.key_cache import KeyCache
 from apps.accounts.models import ApiKey
 from apps.accounts.principals import OWNER
 from apps.audit.models import AuditEvent
+from apps.configuration.models import Announcement
+from chatvault.lib import clock
 from chatvault.lib.peppers import parse_ring
 from chatvault.lib.redact import Secret
 from chatvault.settings.strength import pepper_is_whole
@@ -184,3 +198,46 @@ def test_replacing_a_secret_puts_it_under_the_newest(monkeypatch):
     use_ring(monkeypatch, f"2:{text(NEW)},1:{text(OLD)}")
     services.replace_secret(key=key, secret=Secret("sk-given-by-hand-0123"))
     assert ApiKey.objects.get().pepper == 2
+
+
+@pytest.mark.parametrize("ring", [[OLD, NEW], [OLD]])
+def test_a_process_with_the_rings_older_order_drops_a_key_that_was_moved_and_revoked(
+    monkeypatch, ring
+):
+    """Processes get a new ring one after the other."""
+    use_ring(monkeypatch, f"1:{text(OLD)}")
+    secret = credentials.issue_secret()
+    services.issue_key(client=make_client(), name="ci", actor=None, secret=Secret(secret))
+    known = bearers.answer([Asker(ring).question(secret.encode())])
+
+    async def load(_):
+        return known
+
+    cache = KeyCache(load, asker=Asker(ring))
+    asyncio.run(cache.get(secret.encode()))
+    monkeypatch.setattr(repepper, "soon", repepper.move)
+    use_ring(monkeypatch, f"2:{text(NEW)},1:{text(OLD)}")
+    assert show(secret)
+    assert ApiKey.objects.get().pepper == 2
+    services.revoke_keys(keys=ApiKey.objects.all(), actor=None)
+    for told in Announcement.objects.all():
+        if told.topic == "accounts.key":
+            cache.drop(told.subject)
+        elif told.topic == "accounts.holder":
+            cache.drop_holder(told.subject)
+    assert cache.find(secret.encode()) is None
+
+
+def test_last_uses_of_many_keys_are_booked_at_once():
+    client = make_client()
+    ApiKey.objects.bulk_create(
+        ApiKey(client=client, name=f"k{n}", digest=f"{n:064x}", hint="") for n in range(1200)
+    )
+    at = clock.now()
+    used = dict.fromkeys(ApiKey.objects.values_list("pk", flat=True), at)
+    key_use.book(used)
+    assert ApiKey.objects.filter(last_used_at=at).count() == 1200
+    key_use.book(dict.fromkeys(used, at + timedelta(seconds=30)))
+    assert ApiKey.objects.filter(last_used_at=at).count() == 1200
+    key_use.book(dict.fromkeys(used, at + timedelta(seconds=61)))
+    assert not ApiKey.objects.filter(last_used_at=at).exists()

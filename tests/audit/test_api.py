@@ -84,7 +84,7 @@ def test_reading_by_a_key_is_told_once_an_hour(monkeypatch: pytest.MonkeyPatch) 
     for _ in range(5):
         assert caller.get("/api/v1/things").status_code == 200
     events = AuditEvent.objects.filter(topic="api")
-    (event,) = events
+    (event,) = events.all()
     assert (event.action, event.actor_kind) == ("api.read", "key")
     assert event.actor == f"ci (key {key.pk}, client {key.client_id})"
     assert event.team_id == key.client.team_id

@@ -8,6 +8,7 @@ MEDIANS = {
     "chatvault": {
         "rps_32": 15_000.0, "p50_ms_1": 0.2, "chunk_cpu_us": 22.0, "streams": 900.0,
         "worker_rss_mb": 151.0, "ready_s": 3.0, "first_chunk_ms": 0.5,
+        "jwt_to_key_rps": 0.89,
     },
     "chatvault-production": {
         "rps_32": 9_000.0, "one_full_whole_cpu_us": 200.0,
@@ -32,6 +33,7 @@ def test_goals_are_judged_by_their_own_direction() -> None:
         "Concurrent 20 ms-paced streams without a stall": True,
         "Resident memory of the gateway process": False,
         "Ready after a start with existing state": True,
+        "Requests/s with a JWT against a key, turn about": False,
         "Production: requests/s at 32 connections against TensorZero": True,
         "Production: requests/s at 32 connections against the LiteLLM proxy": None,
         "Production: CPU per request, four gateway processes against one, 32 connections": True,
@@ -99,6 +101,8 @@ def test_the_page_names_every_goal_that_was_missed() -> None:
         "- **Missed**: Requests/s at 32 connections against the LiteLLM proxy: not measured.",
         "- **Missed**: CPU per streamed chunk against TensorZero: wanted ≤ 0.7×, measured 0.73×.",
         "- **Missed**: Resident memory of the gateway process: wanted ≤ 150 MB, measured 151 MB.",
+        "- **Missed**: Requests/s with a JWT against a key, turn about: wanted ≥ 0.9×, "
+        "measured 0.89×.",
         "- **Missed**: Production: requests/s at 32 connections against the LiteLLM proxy: "
         "not measured.",
         "- **Missed**: Production: p99 added by a stopped Redis, first second: "

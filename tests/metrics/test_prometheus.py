@@ -28,6 +28,9 @@ SILENT = {
     "chatvault_shed_total",  # nothing is turned away
     "chatvault_queue_wait_seconds",  # nothing has waited
     "chatvault_partition_days_ahead",  # PostgreSQL
+    "chatvault_quota_refusals_total",  # no limit is reached
+    "chatvault_quota_would_refuse_total",
+    "chatvault_csp_violations_total",  # pages keep to their policy
     "django_db_errors_total",  # no statement was refused
     "django_db_new_connection_errors_total",
     "django_http_exceptions_total_by_type_total",  # no page failed
