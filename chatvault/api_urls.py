@@ -7,4 +7,5 @@ from apps.accounts.api import schema  # noqa: F401 – names the ways to authent
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.accounts.api.urls")),
     path("", include("apps.billing.api.urls")),
+    path("", include("apps.oauth.api.urls")),
 ]

@@ -38,7 +38,7 @@ _WORDS: Final = {
 API_ROWS: Final = {
     "teams": "accounts.team", "clients": "accounts.client", "keys": "accounts.apikey",
     "people": "accounts.user", "quotas": "billing.quota",
-    "quota-overrides": "billing.quotaoverride",
+    "quota-overrides": "billing.quotaoverride", "oauth": "oauth.application",
 }  # fmt: skip
 """Whose rows the arguments of `/api/v1/<word>/…` are."""
 

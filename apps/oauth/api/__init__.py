@@ -1,0 +1,1 @@
+"""What OAuth adds to `/api/v1/`."""
