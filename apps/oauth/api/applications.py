@@ -131,7 +131,7 @@ class IssuedSerializer(ApplicationSerializer):
     )
 
     class Meta(ApplicationSerializer.Meta):
-        fields = (*ApplicationSerializer.Meta.fields, "client_secret")
+        fields = (*ApplicationSerializer.Meta.fields, "client_secret")  # type: ignore[assignment]
 
 
 class told_by_name:
@@ -211,9 +211,10 @@ class ApplicationViewSet(mixins.DestroyModelMixin, Rows):
         serializer.is_valid(raise_exception=True)
         for name, value in serializer.validated_data.items():
             setattr(application, name, value)
-        if services.state_of(application) != before:
-            with told_by_name():
-                services.change_application(application=application, before=before)
+        with told_by_name():
+            services.change_application(application=application, before=before)
+        if services.state_of(application) == before:  # every write of the API is in the trail
+            self.tell("oauth.application_changed", application, team_id=application.team_id)
         return Response(self.get_serializer(application).data)
 
     def perform_destroy(self, instance: Application) -> None:
