@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 OPENID: Final = "openid"
 IDENTITY: Final[dict[str, str]] = {
-    OPENID: "Know that it is you: your number here",
+    OPENID: "That it is you: your number here",
     "profile": "Your name and user name",
     "email": "Your e-mail address",
 }

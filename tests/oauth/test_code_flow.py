@@ -204,7 +204,7 @@ def test_the_page_cannot_be_framed_or_learnt_of(scene):
     assert page["X-Frame-Options"] == "DENY"
     assert "frame-ancestors 'none'" in page["Content-Security-Policy"]
     assert "form-action 'self' https://app.example" in page["Content-Security-Policy"]
-    assert page["Referrer-Policy"] == "no-referrer"
+    assert page["Referrer-Policy"] == "same-origin"
     assert "<script" not in page.content.decode()
     assert "style=" not in page.content.decode()
 

@@ -23,8 +23,9 @@ def page(
     status: int = 200,
     then_to: Sequence[str] = (),
 ) -> HttpResponse:
-    """RFC 9700 §4.16 (no frames) and §4.2.4 (no referrer). `then_to`: where an answer to the form
-    may lead, which browsers hold against `form-action`."""
+    """RFC 9700 §4.16 (no frames) and §4.2.4 (no referrer elsewhere: without any, browsers send
+    the form with the origin `null`, which the guard against forged forms refuses). `then_to`:
+    where an answer to the form may lead, which browsers hold against `form-action`."""
     response = TemplateResponse(request, f"oauth/{template}.html", context, status=status)
     return guarded(response, then_to)
 
@@ -33,7 +34,7 @@ def guarded(response: HttpResponse, then_to: Sequence[str] = ()) -> HttpResponse
     origins = "".join(f" {_origin(each)}" for each in then_to)
     response["Content-Security-Policy"] = _POLICY + origins
     response["X-Frame-Options"] = "DENY"
-    response["Referrer-Policy"] = "no-referrer"
+    response["Referrer-Policy"] = "same-origin"
     response["Cache-Control"] = "no-store, private"
     return response
 
