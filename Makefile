@@ -31,7 +31,7 @@ test: install-dev ## Run the whole suite: real servers and a real browser includ
 	@exec $(PYTHON_BIN) -m pytest $(TEST_ARGS)
 
 DATABASE_TESTS := tests/postgres tests/accounts tests/audit tests/billing tests/configuration \
-	tests/providers tests/sign_in tests/usage tests/metrics/test_control_figures.py
+	tests/oauth tests/providers tests/sign_in tests/usage tests/metrics/test_control_figures.py
 
 .PHONY: test-postgresql
 test-postgresql: install-dev ## Run what touches rows on a real PostgreSQL instead of SQLite

@@ -59,6 +59,7 @@ MIDDLEWARE = [
     "chatvault.correlate.correlated",
     "csp.middleware.CSPMiddleware",
     "chatvault.defences.headers.defended",
+    "chatvault.defences.nul.without_nul",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

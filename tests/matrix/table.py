@@ -17,6 +17,7 @@ from django.core.cache import cache
 from django.db import transaction
 from django.test import Client as Browser
 
+from apps.accounts.api import authentication
 from tests.matrix.callers import CALLERS
 from tests.matrix.places import Place
 from tests.matrix.routes import Route, routes
@@ -77,6 +78,7 @@ class World:
     def ask(self, line: Line, caller: str) -> int:
         """The status; what the request changed is undone."""
         cache.clear()
+        authentication._failures.cache_clear()
         browser = self.callers[caller]
         browser.cookies = SimpleCookie(self.cookies[caller])  # one of the pages signs out
         with transaction.atomic():

@@ -378,7 +378,8 @@ def test_garbage_is_refused_in_words_and_never_breaks(scene):
         assert scene.refresh(junk).status_code in (400, 401)
         answer = scene.browser.post("/oauth/token", {"client_id": junk, "grant_type": junk})
         assert answer.status_code in (400, 401)
-        assert scene.post("introspect", {"token": junk}).json() == {"active": False}
+        answer = scene.post("introspect", {"token": junk})
+        assert answer.status_code == 400 if junk == "\x00" else answer.json() == {"active": False}
     assert scene.browser.post(
         "/oauth/token", headers={"authorization": "Basic %%%"}
     ).status_code in (

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
 from apps.accounts import permissions
-from apps.accounts.errors import AccountsError
+from apps.accounts.errors import AccountsError, GrantExceeded
 from apps.accounts.models import User
 from apps.accounts.principals import Principal
 from apps.accounts.roles import Capability
@@ -93,6 +93,8 @@ class Rows(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]
                 revisions.record(
                     source=Revision.Source.API, actor=person_of(self.request), comment=comment
                 )
+        except GrantExceeded as refused:
+            raise PermissionDenied(f"{refused.reason} {refused.hint}".strip()) from None
         except AccountsError as refused:
             raise InvalidField(f"{refused.reason} {refused.hint}") from None
         except IntegrityError:

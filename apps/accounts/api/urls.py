@@ -3,10 +3,11 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from apps.accounts.api import audit_events, clients, members, teams, tokens
+from apps.accounts.api import audit_events, clients, keys, members, teams, tokens
 
 router = SimpleRouter(trailing_slash=False)
 router.register("teams", teams.TeamViewSet, basename="team")
+router.register("keys", keys.KeyViewSet, basename="key")
 router.register("clients", clients.ClientViewSet, basename="client")
 
 urlpatterns = [
