@@ -145,7 +145,7 @@ def test_a_key_is_disabled_enabled_and_revoked(lead, client):
         answer = lead.post(f"{KEYS}/{key.pk}/{verb}")
         assert answer.status_code == 200
         states.append(answer.json()["status"])
-    assert states == ["disabled", "active", "revoked"]
+    assert states == ["disabled", "live", "revoked"]
     for verb in ("disable", "enable"):
         assert lead.post(f"{KEYS}/{key.pk}/{verb}").status_code == 400
     told = Announcement.objects.filter(topic="accounts.holder", subject=f"key:{key.pk}")
