@@ -53,6 +53,10 @@ class Validator(OAuth2Validator):
             or request.grant_type == DEVICE
         )
 
+    def _load_application(self, client_id: str, request: Any) -> Any:
+        """Basic credentials may hold a NUL as well, which PostgreSQL cannot be asked about."""
+        return None if "\0" in client_id else super()._load_application(client_id, request)
+
     def validate_grant_type(
         self, client_id: str, grant_type: str, client: Any, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
