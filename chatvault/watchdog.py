@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from chatvault.lib import clock
+
 if TYPE_CHECKING:
     from celery import Celery
 
@@ -21,6 +23,7 @@ STUCK: Final = os.EX_TEMPFAIL
 """The exit status of a worker that ended itself; a supervisor starts it again."""
 EVERY_S: Final = 3
 PATIENCE: Final = 4  # looks in a row that find the same
+_LOOK_S: Final = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ def start(app: Celery, places: int, grace_s: float) -> None:
     from celery import signals
     from celery.worker import state
 
-    from chatvault.acknowledged import failed
+    from chatvault.acknowledged import failed, lost
 
     received = [0]
 
@@ -80,8 +83,12 @@ def start(app: Celery, places: int, grace_s: float) -> None:
                 break
         why = "a job could not be acknowledged" if failed.is_set() else "jobs wait, none is taken"
         log.critical("%s: this worker ends, for another one to start", why)
-        state.should_stop = STUCK  # type: ignore[assignment]  # what runs may end first
-        ended.wait(grace_s)
+        state.should_stop = STUCK  # type: ignore[assignment]
+        until = clock.monotonic() + grace_s
+        while clock.monotonic() < until and any(
+            request.id not in lost for request in list(state.active_requests)
+        ):
+            ended.wait(_LOOK_S)  # what runs may end first
         os._exit(STUCK)
 
     threading.Thread(target=watch, name="watchdog", daemon=True).start()
