@@ -105,7 +105,7 @@ def test_two_budgets_of_one_period_are_refused(browser):
 
 def test_numbers_that_no_column_holds_are_refused(browser):
     client = make_client()
-    for ceiling in ("9" * 30, "1e3", "-1", "\x00"):
+    for ceiling in ("9" * 30, "1e3", "-1", "x"):
         data = {"client": client.pk, "unit": "tokens", "ceiling": ceiling, "window_s": "60"}
         answer = browser.post(reverse("admin:billing_quota_add"), data)
         assert list(answer.context["adminform"].form.errors) == ["ceiling"]

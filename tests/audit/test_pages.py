@@ -74,7 +74,6 @@ def test_the_number_of_queries_is_fixed_and_nothing_is_counted(browser: Browser)
         ("q=%25", set()),
         ("q=_", set()),
         ("q=" + "%25" * 100, set()),
-        ("q=%00", {1, 2, 3}),
     ],
 )
 def test_the_trail_is_filtered_and_searched(browser: Browser, query: str, found: set[int]) -> None:

@@ -96,7 +96,7 @@ class KeySerializer(StrictMixin, serializers.ModelSerializer[ApiKey]):
         return attrs
 
 
-class IssuedSerializer(serializers.Serializer[Any]):
+class IssuedKeySerializer(serializers.Serializer[Any]):
     key = serializers.CharField(help_text="The key itself, in this answer and nowhere else.")
     row = KeySerializer()
 
@@ -157,7 +157,7 @@ class KeyViewSet(Rows):
     serializer_class = KeySerializer
     filterset_class = KeyFilters
 
-    @extend_schema(summary="Issue a key", responses={201: IssuedSerializer, **REFUSALS})
+    @extend_schema(summary="Issue a key", responses={201: IssuedKeySerializer, **REFUSALS})
     def create(self, request: Request) -> Response:
         given = self._read(KeySerializer)
         client, name = given.pop("client"), given.pop("name")
@@ -196,7 +196,7 @@ class KeyViewSet(Rows):
     @extend_schema(
         summary="Replace a key; the old one goes on working for the grace",
         request=RotateSerializer,
-        responses={201: IssuedSerializer, **REFUSALS},
+        responses={201: IssuedKeySerializer, **REFUSALS},
     )
     @action(methods=["post"], detail=True)
     def rotate(self, request: Request, pk: str) -> Response:
@@ -209,7 +209,7 @@ class KeyViewSet(Rows):
     @extend_schema(
         summary="Enable, disable, revoke, extend or rotate several keys: all of them or none",
         request=BulkSerializer,
-        responses={200: IssuedSerializer(many=True), **REFUSALS},
+        responses={200: IssuedKeySerializer(many=True), **REFUSALS},
     )
     @action(methods=["post"], detail=False)
     def bulk(self, request: Request) -> Response:
