@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
+from tests.canary import applications
 from tests.canary.marks import known
 from tests.canary.site import Site, new_name
 
@@ -35,6 +36,7 @@ def everything(site: Site, *, pages: int, commands: tuple[str, ...]) -> None:
         _sign_in(site, owner)
         _write(site, owner)
         _enrol(site, owner)
+        _authorize(site, owner)
         _crawl(site, owner, pages)
     _commands(site, *commands)
 
@@ -186,6 +188,24 @@ def _enrol(site: Site, owner: httpx2.Client) -> None:
     answer = owner.post(url, data=right, headers={"referer": str(page.url)})
     site.keep("page of the enrolled", answer.content)
     assert owner.get(url).url.path != url, "the second factor was not taken"
+
+
+def _authorize(site: Site, owner: httpx2.Client) -> None:
+    csrf = _token(owner.get("/admin/accounts/user/add/").text)["csrfmiddlewaretoken"]
+    made = {
+        flow: applications.make(site, owner, csrf, flow, kind)
+        for flow, kind in (
+            ("client-credentials", "confidential"),
+            ("authorization-code", "confidential"),
+            (applications.DEVICE, "public"),
+        )
+    }
+    web = made["authorization-code"]
+    code = applications.allow(site, owner, web, lambda html: dict(_filled_in(html)) | _token(html))
+    with httpx2.Client(base_url=site.url, timeout=20) as machine:
+        applications.act(site, machine, made["client-credentials"])
+        applications.wait(site, machine, made[applications.DEVICE], web["client_id"])
+        applications.exchange(site, machine, web, code)
 
 
 def _code_of(secret: str) -> str:
