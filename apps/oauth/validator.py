@@ -55,7 +55,8 @@ class Validator(OAuth2Validator):
 
     def _load_application(self, client_id: str, request: Any) -> Any:
         """Basic credentials may hold a NUL as well, which PostgreSQL cannot be asked about."""
-        return None if "\0" in client_id else super()._load_application(client_id, request)
+        is_nobodys = not client_id or "\0" in client_id
+        return None if is_nobodys else super()._load_application(client_id, request)
 
     def validate_grant_type(
         self, client_id: str, grant_type: str, client: Any, request: Any, *args: Any, **kwargs: Any
