@@ -8,6 +8,7 @@ import httpx
 import msgspec
 import pytest
 
+from apps.accounts.credentials import issue_secret
 from tests.matrix.routes import routes
 from tests.matrix.table import is_of_the_hot_path
 
@@ -49,7 +50,7 @@ def headers_of(gateway: Any, caller: str) -> dict[str, str]:
         return {"cookie": "sessionid=abcdefabcdefabcdefabcdefabcdefab"}
     secret: str = {
         "not a key": lambda: "cv_short",
-        "unknown key": lambda: gateway.add_client()[:-1] + "x",
+        "unknown key": issue_secret,
         "disabled": lambda: gateway.add_client(key_is_active=False),
         "expired": lambda: gateway.add_client(expires_at_s=1.0),
         "disabled client": lambda: gateway.add_client(is_active=False),
