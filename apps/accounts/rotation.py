@@ -98,6 +98,9 @@ def rotate_keys(
     for key in keys:
         try:
             issued.append(rotate_key(key=key, actor=actor, grace=grace, who=who))
+        except errors.GrantExceeded as refused:
+            reason = f"{key.client} / {key.name}: {refused.reason}"
+            raise errors.GrantExceeded(reason, refused.hint, refused.field) from None
         except errors.AccountsError as refused:
             reason = f"{key.client} / {key.name}: {refused.reason}"
             raise errors.AccountsError(reason, refused.hint) from None

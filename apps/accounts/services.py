@@ -133,6 +133,8 @@ def change_key(
         raise errors.KeyNameTaken
     old, new = differing(before, told(key, chosen))
     _check_change(who, key, chosen, set(new))
+    if "expires_at" in new and key.rotated_at is not None and _is_over(old["expires_at"]):
+        raise errors.KeyRotated
     if changes:
         key.save(update_fields=[*changes])
     if aliases is not None:
@@ -144,8 +146,9 @@ def change_key(
 
 
 def _check_change(who: Principal, key: ApiKey, aliases: list[Alias], changed: set[str]) -> None:
-    """What stays as it was is not granted by whoever changes the rest."""
-    if "scopes" in changed:
+    """What stays as it was is not granted by whoever changes the rest; but whoever lets a key work
+    again, for longer or from elsewhere gives all that it may do."""
+    if changed & {"scopes", "networks", "expires_at"} or ("is_active" in changed and key.is_active):
         grants.check_scopes(who, key.scopes, key.client.team_id)
     if "models" in changed:
         grants.check_aliases(key.client, aliases)
@@ -153,6 +156,10 @@ def _check_change(who: Principal, key: ApiKey, aliases: list[Alias], changed: se
         grants.check_own_bounds(
             who, aliases=aliases, networks=key.networks, expires_at=key.expires_at
         )
+
+
+def _is_over(moment: str | None) -> bool:
+    return moment is not None and datetime.fromisoformat(moment) <= clock.now()
 
 
 def differing(

@@ -203,3 +203,33 @@ def test_a_list_is_narrowed_in_a_fixed_number_of_queries(lead, client):
     assert names(client="bot", status="revoked") == []
     assert len(names(team="research", unused_since=(clock.now()).isoformat())) == 7
     assert lead.get(KEYS, {"digest": "x"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("state", "change"),
+    [
+        ({"is_active": False}, {"is_active": True}),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, {"expires_at": "2090-01-01T00:00:00Z"}),
+        ({"networks": ["10.0.0.0/8"]}, {"networks": []}),
+    ],
+)
+def test_nobody_lets_a_key_work_again_that_they_could_not_issue(client, state, change):
+    weak = by_key(make_key(client=client, scopes=["keys:read", "keys:write"]).secret.reveal())
+    strong = make_key(client=client, scopes=["admin"]).key
+    ApiKey.objects.filter(pk=strong.pk).update(**state)
+    answer = weak.patch(f"{KEYS}/{strong.pk}", change, format="json")
+    assert answer.status_code == 403, answer.content
+    assert ApiKey.objects.filter(pk=strong.pk, **state).exists()
+    assert weak.post(f"{KEYS}/{strong.pk}/rotate", {}, format="json").status_code == 403
+    assert weak.post(f"{KEYS}/{strong.pk}/revoke").status_code == 200  # to end is no gift
+
+
+def test_a_rotated_key_whose_grace_is_over_stays_ended(lead, client):
+    key = make_key(client=client).key
+    lead.post(f"{KEYS}/{key.pk}/rotate", {"grace_s": 60}, format="json")
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=clock.now() - timedelta(seconds=1))
+    later = (clock.now() + timedelta(days=9)).isoformat()
+    answer = lead.patch(f"{KEYS}/{key.pk}", {"expires_at": later}, format="json")
+    assert answer.status_code == 400, answer.content
+    key.refresh_from_db()
+    assert key.expires_at < clock.now()
