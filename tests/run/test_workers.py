@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,32 @@ def _whoever_serves(crew: Crew, worker: Hand, job: str) -> Hand:
     return worker
 
 
+def outlives_a_lost_acknowledgement(crew: Crew, server: ValkeyServer | RabbitServer) -> None:
+    """The broker dies after a job is done and before its message is acknowledged. The worker ends
+    itself, and the one that a supervisor starts for it takes the next job."""
+    worker = crew.worker(CHATVAULT_CELERY_CONCURRENCY="1")
+    crew.ask("forget")
+    crew.ask("enqueue", "roll-up-recent-hours")
+    crew.wait_for_state("roll-up-recent-hours", "running")
+    worker.process.send_signal(signal.SIGSTOP)  # its child goes on
+    crew.wait_for_state("roll-up-recent-hours")
+    server.kill()
+    worker.process.send_signal(signal.SIGCONT)  # it learns of the end with nobody to tell it to
+    _ends_itself(crew, worker)
+    server.start()
+    crew.worker()
+    crew.ask("enqueue", "apply-retention")
+    crew.wait_for_state("apply-retention")
+
+
+def _ends_itself(crew: Crew, worker: Hand) -> None:
+    try:
+        wait_until(lambda: not worker.is_running)
+    except AssertionError as error:
+        raise AssertionError(crew.log()) from error
+    assert worker.wait() == STUCK
+
+
 def stops_after_its_job(crew: Crew, worker: Hand) -> None:
     """Asked to stop in the middle of a job it ends that first."""
     crew.ask("forget")  # then sums are recomputed for a week
@@ -89,3 +116,18 @@ def test_a_worker_outlives_its_rabbit(
 ) -> None:
     with Crew(tmp_path, prepared, CHATVAULT_CELERY_BROKER_URL=rabbit_server.url) as crew:
         survives_its_broker(crew, rabbit_server)
+
+
+@pytest.mark.parametrize("broker", ["redis", "rabbit"])
+def test_a_lost_acknowledgement_keeps_nobody_from_working(
+    tmp_path: Path, prepared: Path, broker: str, request: pytest.FixtureRequest
+) -> None:
+    if broker == "redis":
+        server = request.getfixturevalue("valkey_server")
+        more = {"REDIS_URL": request.getfixturevalue("valkey_url")}
+    else:
+        server = request.getfixturevalue("rabbit_server")
+        more = {"CHATVAULT_CELERY_BROKER_URL": server.url}
+    with Crew(tmp_path, prepared, **more) as crew:
+        crew.ask("seed", 3, 5)
+        outlives_a_lost_acknowledgement(crew, server)
