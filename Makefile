@@ -47,7 +47,7 @@ proofs-postgresql: install-dev ## Migrate a busy PostgreSQL, cut 1,000 commits o
 .PHONY: crawl
 crawl: install-dev ## Open every page of the admin in Chromium: no violation of its policy (minutes)
 	@scripts/chromium.sh
-	@CHATVAULT_CRAWL=1 $(PYTHON_BIN) -m pytest -q -n 0 tests/browser/test_crawl.py
+	@CHATVAULT_TEST_CRAWL=1 $(PYTHON_BIN) -m pytest -q -n 0 tests/browser/test_crawl.py
 
 .PHONY: check
 check: install-dev ## Lint, types, system checks, migrations, architecture

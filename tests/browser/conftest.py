@@ -80,6 +80,7 @@ class Watch:
     def __init__(self, page: Page, home: str) -> None:
         self.faults: list[str] = []
         self._home = home
+        self._page = page
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.faults.append(f"script: {error}"))
         page.on("request", self._on_request)
@@ -87,7 +88,8 @@ class Watch:
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error" or message.text.startswith(("Alpine", "Error with ")):
-            self.faults.append(f"console: {message.text}")
+            source = message.location.get("url", "")
+            self.faults.append(f"console: {message.text} ({source} on {self._page.url})")
 
     def _on_request(self, request: Request) -> None:
         if not request.url.startswith((self._home, "data:", "blob:")):
