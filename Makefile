@@ -30,8 +30,9 @@ test: install-dev ## Run the whole suite: real servers and a real browser includ
 	@echo "chatvault: running the tests"
 	@exec $(PYTHON_BIN) -m pytest $(TEST_ARGS)
 
-DATABASE_TESTS := tests/postgres tests/accounts tests/audit tests/billing tests/configuration \
-	tests/oauth tests/providers tests/sign_in tests/usage tests/metrics/test_control_figures.py
+DATABASE_TESTS := tests/postgres tests/accounts tests/alerts tests/audit tests/billing \
+	tests/configuration tests/forecasts tests/invoicing tests/oauth tests/providers tests/repricing \
+	tests/sign_in tests/usage tests/metrics/test_control_figures.py
 
 .PHONY: test-postgresql
 test-postgresql: install-dev ## Run what touches rows on a real PostgreSQL instead of SQLite

@@ -51,6 +51,10 @@ INSTALLED_APPS = [
     "apps.sign_in",
     "apps.billing",
     "apps.usage",
+    "apps.alerts",
+    "apps.repricing",
+    "apps.forecasts",
+    "apps.invoicing",
     "apps.gateway",
 ]
 

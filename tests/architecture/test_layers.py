@@ -1,5 +1,5 @@
-"""Imports point down: gateway > usage > billing | oauth | sign_in > accounts | providers >
-configuration > audit > lib."""
+"""Imports point down: gateway > forecasts | invoicing > alerts | repricing > usage >
+billing | oauth | sign_in > accounts | providers > configuration > audit > lib."""
 
 from tests.architecture.source import Module, modules
 
@@ -12,7 +12,11 @@ RANK = {
     "sign_in": 3,
     "billing": 3,
     "usage": 4,
-    "gateway": 5,
+    "alerts": 5,
+    "repricing": 5,
+    "forecasts": 6,
+    "invoicing": 6,
+    "gateway": 7,
 }
 FOR_EVERY_APP = ("chatvault.lib", "chatvault.settings")
 FOR_THE_GATEWAY = ("chatvault.supervisor", "chatvault.checks")

@@ -39,8 +39,8 @@ class Crawl:
 
     def _links(self) -> list[str]:
         hrefs: list[str] = self._page.evaluate(
-            "() => [...document.querySelectorAll('a[href]')].filter(a => !a.hasAttribute('download'))"
-            ".map(a => a.href)"
+            "() => [...document.querySelectorAll('a[href]')]"
+            ".filter(a => !a.hasAttribute('download')).map(a => a.href)"
         )
         ours = (urldefrag(href).url for href in hrefs if href.startswith(self._home))
         return [href.removeprefix(self._home) for href in ours]

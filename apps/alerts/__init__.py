@@ -1,0 +1,1 @@
+"""What people are told of budgets and prices, where, and whether it arrived."""

@@ -1,0 +1,1 @@
+"""What requests would cost, and what budgets will have spent."""

@@ -1,0 +1,1 @@
+"""Providers' bills, statements of teams, and months that are closed."""

@@ -1,0 +1,1 @@
+"""Ranges of requests priced anew, as adjustments that can be undone."""
