@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.proofs import background, fresh, killing, peers, seven
+from tests.proofs import background, fresh, killing, peers, replay, seven
 from tests.proofs.crew import Crew
 from tests.proofs.figures import Figures
 from tests.proofs.stage import Stage
@@ -39,6 +39,11 @@ def _kill_everything(folder: Path) -> Figures:
 def _exactly_seven(folder: Path) -> Figures:
     with Stage(folder) as stage:
         return seven.prove(stage)
+
+
+def _replay(folder: Path) -> Figures:
+    with Stage(folder) as stage:
+        return replay.prove(stage, replay.arrivals(), speed=60)
 
 
 def _rolling_restarts(folder: Path) -> Figures:
@@ -87,6 +92,7 @@ PROOFS: dict[str, Proof] = {
     "kill_ingest": _kill_ingest,
     "kill_everything": _kill_everything,
     "exactly_seven": _exactly_seven,
+    "replay": _replay,
     "kill_workers": _kill_workers,
     "poison": _poison,
     "repeat_messages": _repeat_messages,

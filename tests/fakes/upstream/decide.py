@@ -9,7 +9,16 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.fakes.upstream import anthropic_wire, faults, gemini_wire, openai_wire
-from tests.fakes.upstream.answers import Answer, Event, Failure, Gate, Raw, tokens
+from tests.fakes.upstream.answers import (
+    Answer,
+    Event,
+    Failure,
+    Gate,
+    Raw,
+    Usage,
+    strings_in,
+    tokens,
+)
 from tests.fakes.upstream.oracle import Seen
 from tests.fakes.upstream.replies import Hold, Reply, Step, Wait, of_bytes
 
@@ -17,6 +26,7 @@ Scripted = Answer | Failure | Raw
 TakeScript = Callable[[str], Scripted | None]
 MODELS = ["gpt-4o-mini", "gpt-4o", "text-embedding-3-small"]
 _GEMINI = re.compile(r"/models/(.+):(\w+)$")
+_TOLD = re.compile(r"^told(-\w+)?$")
 _STREAM = re.compile(r"^stream:(\d+)(?:@(\d+)ms)?$")
 
 
@@ -57,7 +67,8 @@ def decide(entry: Seen, *, take_script: TakeScript, stalls: Gate, models: list[s
         return _failed(call, refusal, entry.n)
     if call.kind.startswith("embed"):
         return _embedded(call, entry.n, asked, stalls)
-    answer = scripted or _by_name(call.model) or call.wire.default_answer(call.body)
+    answer = scripted or _by_name(call.model) or _as_told(call, entry)
+    answer = answer or call.wire.default_answer(call.body)
     return _told(call, faults.with_usage(answer, asked), asked, entry.n, stalls)
 
 
@@ -101,6 +112,16 @@ def _by_name(model: str) -> Answer | None:
         return None
     pieces = tuple(f" w{at}" for at in range(int(match[1])))
     return Answer(pieces, pace_s=int(match[2] or 0) / 1000)
+
+
+def _as_told(call: _Call, entry: Seen) -> Answer | None:
+    """`told` claims the usage that a message asks for, as JSON, and says three words."""
+    if not _TOLD.match(call.model):
+        return None
+    wanted = json.loads(next(text for text in strings_in(call.body) if text.startswith("{")))
+    usage = {name: int(wanted.get(name, 0)) for name in Usage.__dataclass_fields__}
+    entry.told = {**wanted, **usage}
+    return Answer((" As", " you", " say."), usage=Usage(**usage))
 
 
 def headers_of(wire: ModuleType, number: int, content_type: str) -> dict[str, str]:

@@ -35,6 +35,8 @@ class Seen:
     tokens: int = 0
     bytes_sent: int = 0
     events_sent: int = 0
+    told: dict[str, int] = field(default_factory=dict)
+    """What a model was told to claim, as it was asked to."""
     outcome: str = "open"
     """`open`, `finished`, `cut` (by the fake, on purpose) or `hung_up` (by the client)."""
 
