@@ -25,7 +25,6 @@ run: install ## Serve ChatVault on HOST:PORT (127.0.0.1:8000); state in CHATVAUL
 test: install-dev ## Run the whole suite: real servers and a real browser included
 	@scripts/chromium.sh
 	@scripts/package.sh redis-server redis-server "the tests of shared limits"
-	@scripts/package.sh /usr/sbin/rabbitmq-server rabbitmq-server "the tests of the queue"
 	@scripts/package.sh promtool prometheus "the tests of figures and alerts"
 	@echo "chatvault: running the tests"
 	@exec $(PYTHON_BIN) -m pytest $(TEST_ARGS)
@@ -70,6 +69,12 @@ bench: install-dev ## Measure beside other gateways; writes docs/benchmarks.md
 proofs: install-dev ## Kill, crowd and clone real ChatVaults: do the promises hold? (minutes)
 	@scripts/package.sh /usr/sbin/rabbitmq-server rabbitmq-server "the proofs of the queue"
 	@exec $(PYTHON_BIN) -m tests.proofs $(PROOFS)
+
+.PHONY: proofs-queue
+proofs-queue: install-dev ## Kill RabbitMQ and Redis under real workers: does every job get done? (a minute)
+	@scripts/package.sh redis-server redis-server "the tests of the queue"
+	@scripts/package.sh /usr/sbin/rabbitmq-server rabbitmq-server "the tests of the queue"
+	@CHATVAULT_TEST_RABBIT=1 $(PYTHON_BIN) -m pytest -q -n 0 tests/run/test_workers.py
 
 .PHONY: canary
 canary: install-dev ## Look for every secret in everything that ChatVault writes, under every fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from tests.servers.valkey import ValkeyServer
 __all__ = ["rabbit_server"]
 
 pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
+with_rabbit = pytest.mark.skipif(
+    not os.environ.get("CHATVAULT_TEST_RABBIT"), reason="`make proofs-queue`"
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +115,7 @@ def test_a_worker_outlives_its_redis(
         stops_after_its_job(crew, crew.worker())
 
 
+@with_rabbit
 def test_a_worker_outlives_its_rabbit(
     tmp_path: Path, prepared: Path, rabbit_server: RabbitServer
 ) -> None:
@@ -118,7 +123,7 @@ def test_a_worker_outlives_its_rabbit(
         survives_its_broker(crew, rabbit_server)
 
 
-@pytest.mark.parametrize("broker", ["redis", "rabbit"])
+@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbit", marks=with_rabbit)])
 def test_a_lost_acknowledgement_keeps_nobody_from_working(
     tmp_path: Path, prepared: Path, broker: str, request: pytest.FixtureRequest
 ) -> None:
