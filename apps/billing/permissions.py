@@ -38,4 +38,5 @@ def register_own() -> None:
         Rows(view=C.BILLING_READ, teams=tuple(f"budget__{path}" for path in SCOPES)),
     )
     register("billing.ledgerentry", Rows(view=C.BILLING_READ, teams=("team_id",)))
+    register("billing.closedperiod", Rows(view=C.BILLING_READ))
     register("billing.gatewaynode", Rows(view=C.OPERATIONS_READ, change=C.OPERATIONS_WRITE))

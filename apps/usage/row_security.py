@@ -51,6 +51,7 @@ POLICIES: Final = {
     "billing_budget": _OF_OWNER,
     "billing_budgetwindow": "budget_id IN (SELECT id FROM billing_budget)",
     "billing_ledgerentry": _OF_TEAM,
+    "billing_closedperiod": f"team_id IS NULL OR {_OF_TEAM}",
     "usage_requestlog": _OF_TEAM,
     "usage_hourlyrollup": _OF_TEAM,
     "usage_attempt": "EXISTS (SELECT 1 FROM usage_requestlog WHERE "

@@ -1,7 +1,8 @@
 """One tree of errors. Class attributes say everything; the doors only render it.
 
     ChatVaultError
-    ├── BadRequest ─ MalformedJson, InvalidField, UnsupportedField, Conflict
+    ├── BadRequest ─ MalformedJson, InvalidField, UnsupportedField, Conflict,
+    │                PeriodClosed
     ├── BodyTooLarge, RouteNotFound, MethodNotAllowed
     ├── Unauthenticated
     ├── Forbidden ─ ModelNotAllowed, KeyDisabled, NetworkNotAllowed, ScopeMissing
@@ -94,6 +95,16 @@ class Conflict(BadRequest):
     status = 409
     code = "conflict"
     default_message = "Another row has this name already, or somebody changed it meanwhile."
+
+
+class PeriodClosed(BadRequest, ValueError):
+    """A correction was dated into books that are closed."""
+
+    status = 409
+    code = "period_closed"
+    default_message = (
+        "The books of this time are closed. Make it a credit note, which is dated now."
+    )
 
 
 class BodyTooLarge(ChatVaultError):

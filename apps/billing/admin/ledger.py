@@ -65,7 +65,7 @@ class LedgerEntryAdmin(ReadOnlyPage):
     Media = MoneyMedia
     list_display = (
         "booked_at", "kind", "account", "amount", "client", "team", "key", "provider_name",
-        "of_request",
+        "of_request", "note",
     )  # fmt: skip
     list_display_links = ("booked_at",)
     list_filter = (
@@ -76,12 +76,12 @@ class LedgerEntryAdmin(ReadOnlyPage):
         ("booked_at", RangeDateFilter),
     )
     list_filter_submit = True
-    search_fields = ("request_id", "provider_name", "author_name", "reason")
-    search_help_text = "By request id, provider, or the author or reason of an adjustment"
+    search_fields = ("request_id", "provider_name", "author_name", "reason", "batch_id")
+    search_help_text = "By request id, provider, or the author, reason or batch of an adjustment"
     show_full_result_count = False
     fields = (
         "booked_at", "kind", "number", "account", "amount", "client", "team", "key",
-        "provider_name", "of_request", "author_name", "reason", "created_at",
+        "provider_name", "of_request", "author_name", "reason", "batch_id", "created_at",
     )  # fmt: skip
 
     @replica.tolerant
@@ -124,6 +124,10 @@ class LedgerEntryAdmin(ReadOnlyPage):
         except NoReverseMatch:
             return text
         return format_html('<a class="cv-link" href="{}?request_id={}">{}</a>', url, text, text)
+
+    @display(description="why")
+    def note(self, entry: LedgerEntry) -> str:
+        return " – ".join(filter(None, (entry.author_name, entry.reason))) or "–"
 
     def _name(self, entry: Any, kind: str) -> str:
         if not hasattr(entry, f"{kind}_name"):

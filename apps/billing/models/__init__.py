@@ -1,5 +1,5 @@
 from .catalogue import CatalogueChange
-from .ledger import LedgerEntry
+from .ledger import ClosedPeriod, LedgerEntry
 from .limits import SCOPES, Budget, BudgetWindow, Quota, QuotaHour, QuotaOverride
 from .prices import Price, PriceBook, PricingTier
 from .shared import Counter, GatewayNode
@@ -9,6 +9,7 @@ __all__ = [
     "Budget",
     "BudgetWindow",
     "CatalogueChange",
+    "ClosedPeriod",
     "Counter",
     "GatewayNode",
     "LedgerEntry",

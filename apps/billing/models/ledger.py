@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
+from django.db.models import F, Q, Value
 
 
 class LedgerEntry(models.Model):
@@ -33,6 +36,15 @@ class LedgerEntry(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     author_name = models.CharField("author", max_length=150, blank=True, default="")
     reason = models.CharField(max_length=255, blank=True, default="")
+    batch_id = models.CharField(
+        "batch",
+        max_length=64,
+        blank=True,
+        default="",
+        db_default=Value(""),
+        help_text="What caused an adjustment, such as repricing:12; a batch corrects a request "
+        "once.",
+    )
 
     class Meta:
         verbose_name_plural = "ledger entries"
@@ -40,8 +52,48 @@ class LedgerEntry(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["request_id", "number", "account"], name="ledger_entry_once"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["batch_id", "request_id", "account"],
+                condition=~Q(batch_id=""),
+                name="ledger_entry_once_in_a_batch",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.account} {self.amount_nano}"
+
+
+class ClosedPeriod(models.Model):
+    """Books that are closed: nothing is booked into this time any more but what requests are
+    charged. Corrections are credit notes, dated when they are made."""
+
+    team_id = models.BigIntegerField("team id", null=True, blank=True, help_text="Empty: all.")
+    starts_at = models.DateTimeField(help_text="The first instant of it.")
+    ends_at = models.DateTimeField(help_text="The first instant after it.")
+    closed_at = models.DateTimeField(auto_now_add=True)
+    author_name = models.CharField("closed by", max_length=150, blank=True, default="")
+    reason = models.CharField(max_length=255, blank=True, default="")
+
+    class Meta:
+        ordering = ["-starts_at", "team_id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(ends_at__gt=F("starts_at")), name="closed_period_forward"
+            ),
+            models.UniqueConstraint(
+                fields=["team_id", "starts_at", "ends_at"], name="closed_period_of_team_unique"
+            ),
+            models.UniqueConstraint(
+                fields=["starts_at", "ends_at"],
+                condition=Q(team_id=None),
+                name="closed_period_of_all_unique",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        whose = "all teams" if self.team_id is None else f"team {self.team_id}"
+        return f"{self.starts_at:%Y-%m-%d} to {self.ends_at:%Y-%m-%d} of {whose}"
+
+    def holds(self, team_id: int, at: datetime) -> bool:
+        return self.team_id in (None, team_id) and self.starts_at <= at < self.ends_at
