@@ -8,7 +8,7 @@ from apps.billing import models
 from apps.billing.pricing import Bill, Price, Terms, bill
 from apps.providers.adapters.contract import Usage
 from apps.usage.open_requests import Closed, OpenRequest
-from apps.usage.records import AttemptStart, Settle
+from apps.usage.records import AttemptStart, Intent, Settle
 
 ERROR_CODE = "interrupted"
 
@@ -32,7 +32,7 @@ def _settle(request: OpenRequest, prices: dict[int, Price]) -> Settle:
     if start is not None and not _was_refused(request, start):
         usage = Usage(input_tokens=intent.prompt_tokens, output_tokens=request.output_tokens)
         if price := prices.get(start.price_id):
-            amounts = bill(usage, price, Terms(intent.tier_id, intent.markup_ppm))
+            amounts = _bill(usage, price, intent)
     return Settle(
         request_id=intent.request_id,
         at_ms=intent.at_ms,
@@ -57,7 +57,13 @@ def _at_most(request: OpenRequest, settle: Settle, prices: dict[int, Price]) -> 
         return max(intent.reserved_nano, settle.charged_nano)
     output = max(settle.usage.output_tokens, intent.max_output_tokens)
     usage = Usage(input_tokens=intent.prompt_tokens, output_tokens=output)
-    return bill(usage, price, Terms(intent.tier_id, intent.markup_ppm)).charged_nano
+    return _bill(usage, price, intent).charged_nano
+
+
+def _bill(usage: Usage, price: Price, intent: Intent) -> Bill:
+    """At the time of admission; in what service tier it was served nobody has told."""
+    terms = Terms(intent.tier_id, intent.markup_ppm)
+    return bill(usage, price, terms, at_s=intent.at_ms / 1_000)
 
 
 def _last_start(request: OpenRequest) -> AttemptStart | None:

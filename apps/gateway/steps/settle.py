@@ -14,7 +14,12 @@ def bill_of(meter: Meter) -> pricing.Bill:
     candidate = meter.candidate
     if meter.usage_source == "none" or candidate is None or candidate.price is None:
         return FREE
-    return pricing.bill(meter.usage, candidate.price, meter.identity.client.terms)
+    return pricing.bill(
+        meter.usage,
+        candidate.price,
+        meter.identity.client.terms,
+        at_s=meter.request.accept_ms / 1_000,
+    )
 
 
 async def settle(meter: Meter, bill: pricing.Bill, plane: DataPlane) -> None:

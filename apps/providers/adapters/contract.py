@@ -20,7 +20,8 @@ Operation = Literal["chat", "completions", "embeddings"]
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one call. Whole counts include their parts, as OpenAI counts:
 
-    `input_tokens` ⊇ cached + cache writes + audio input; `output_tokens` ⊇ reasoning + audio.
+    `input_tokens` ⊇ cached + cache writes + audio and image input; `output_tokens` ⊇ reasoning +
+    audio + image output.
     """
 
     input_tokens: int = 0
@@ -31,6 +32,11 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning_tokens: int = 0
     audio_input_tokens: int = 0
     audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    images: int = 0
+    duration_ms: int = 0  # of audio or video that is billed by time
+    searches: int = 0
 
 
 class Endpoint(msgspec.Struct, frozen=True):
