@@ -40,6 +40,17 @@ TIMETABLE: Final[dict[str, Job]] = {
         "Opens errors again that came back, notes which credentials work again, forgets the old.",
         is_recorded=False,
     ),
+    "watch-for-alerts": Job(
+        "apps.alerts.tasks.watch",
+        Every(_MINUTE_S),
+        "Looks for budgets that reached a line and for other troubles; sends alerts that wait.",
+        is_recorded=False,
+    ),
+    "forget-alerts": Job(
+        "apps.alerts.tasks.forget_alerts",
+        Daily(2, 20),
+        "Removes alerts and deliveries that are older than the settings keep them.",
+    ),
     "keep-partitions": Job(
         "apps.usage.tasks.keep_partitions",
         Every(_HOUR_S),

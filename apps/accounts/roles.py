@@ -20,6 +20,8 @@ class Capability(StrEnum):
     BILLING_WRITE = "billing:write"
     LIMITS_READ = "limits:read"  # quotas, rate limits, their use
     LIMITS_WRITE = "limits:write"
+    ALERTS_READ = "alerts:read"  # alerts, their channels and deliveries; never secrets
+    ALERTS_WRITE = "alerts:write"
     KEYS_READ = "keys:read"
     KEYS_WRITE = "keys:write"
     CLIENTS_READ = "clients:read"
@@ -55,16 +57,24 @@ class Role(StrEnum):
 
 C = Capability
 _VIEWER = {C.USAGE_READ, C.LIMITS_READ, C.CLIENTS_READ, C.TEAMS_READ}
-_MEMBER = _VIEWER | {C.INFERENCE, C.KEYS_READ, C.BILLING_READ}
+_MEMBER = _VIEWER | {C.INFERENCE, C.KEYS_READ, C.BILLING_READ, C.ALERTS_READ}
 _TEAM_ADMIN = _MEMBER | {
     C.KEYS_WRITE,
     C.CLIENTS_WRITE,
     C.TEAMS_WRITE,
     C.LIMITS_WRITE,
+    C.ALERTS_WRITE,
     C.OAUTH_READ,
     C.OAUTH_WRITE,
 }
-_BILLING_ADMIN = _VIEWER | {C.KEYS_READ, C.BILLING_READ, C.BILLING_WRITE, C.LIMITS_WRITE}
+_BILLING_ADMIN = _VIEWER | {
+    C.KEYS_READ,
+    C.BILLING_READ,
+    C.BILLING_WRITE,
+    C.LIMITS_WRITE,
+    C.ALERTS_READ,
+    C.ALERTS_WRITE,
+}
 _OPERATOR = _VIEWER | {
     C.KEYS_READ,
     C.PROVIDERS_READ,
@@ -72,6 +82,8 @@ _OPERATOR = _VIEWER | {
     C.OPERATIONS_READ,
     C.OPERATIONS_WRITE,
     C.LIMITS_WRITE,
+    C.ALERTS_READ,
+    C.ALERTS_WRITE,
     C.CONFIG_READ,
 }
 _AUDITOR = {each for each in C if each.endswith(":read")}
@@ -128,6 +140,8 @@ MEANINGS: Final[dict[Capability, str]] = {
     C.BILLING_WRITE: "Change budgets; for the whole installation prices and tiers",
     C.LIMITS_READ: "See quotas and how much of them is used",
     C.LIMITS_WRITE: "Change quotas; those on a team itself for the whole installation only",
+    C.ALERTS_READ: "See alerts, where they go and whether they arrived",
+    C.ALERTS_WRITE: "Make, change, test and delete channels of alerts, and send again",
     C.KEYS_READ: "See keys, never their secrets",
     C.KEYS_WRITE: "Issue, change and revoke keys",
     C.CLIENTS_READ: "See clients",

@@ -5,3 +5,24 @@ class AlertsConfig(AppConfig):
     name = "apps.alerts"
     label = "alerts"
     verbose_name = "Alerts"
+
+    def ready(self) -> None:
+        from apps.accounts.permissions import Rows, register
+        from apps.accounts.roles import Capability as C
+        from apps.alerts import budgets, resealing, topics, troubles, watching
+        from apps.providers import services as vaults
+
+        topics.register_own()
+        watching.register("budgets", budgets.look)
+        watching.register("prices", troubles.unpriced)
+        watching.register("credentials", troubles.credentials)
+        watching.register("checks", troubles.checks)
+        vaults.also_reseal(resealing.reseal_channels)
+        register(
+            "alerts.channel", Rows(view=C.ALERTS_READ, change=C.ALERTS_WRITE, teams=("team_id",))
+        )
+        register("alerts.alert", Rows(view=C.ALERTS_READ, teams=("team_id",)))
+        register(
+            "alerts.delivery",
+            Rows(view=C.ALERTS_READ, change=C.ALERTS_WRITE, teams=("channel__team_id",)),
+        )
