@@ -47,6 +47,7 @@ METRICS = "/metrics"
 MODELS = "/v1/models"
 MAX_HEADERS = 64
 MAX_CLIENT_ID_BYTES = 512
+DRY_RUN = b"x-chatvault-dry-run"
 _KEY_HEADERS = frozenset({b"x-api-key", b"api-key"})
 
 
@@ -174,10 +175,22 @@ def read_headers(request: GatewayRequest, headers: Headers, most_bytes: int) -> 
         elif name == b"content-encoding":
             if value.strip().lower() != b"identity":
                 raise BadRequest("Compressed request bodies are not accepted.")
+        elif name == DRY_RUN:
+            request.is_dry_run = _is_true(value)
         elif name == b"x-client-request-id" and len(value) <= MAX_CLIENT_ID_BYTES:
             request.client_request_id = value if value.isascii() else None
     if size > most_bytes:
         raise BadRequest(f"The headers are larger than {most_bytes // 1024} KiB in all.")
+
+
+def _is_true(value: bytes) -> bool:
+    """Raises BadRequest: a wish for a dry run that is not understood must not cost anything."""
+    said = value.strip().lower()
+    if said in (b"true", b"1"):
+        return True
+    if said in (b"false", b"0", b""):
+        return False
+    raise BadRequest("The header 'x-chatvault-dry-run' takes 'true' or 'false'.")
 
 
 def _announced_length(headers: Headers) -> int:

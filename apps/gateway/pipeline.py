@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from apps.gateway.contracts import ClientGone, GatewayRequest, Identity, Outlet
+from apps.gateway.dry_run import dry_run
 from apps.gateway.meter import Meter, Outcome
 from apps.gateway.plane import DataPlane
 from apps.gateway.reply import answer_head
@@ -71,6 +72,9 @@ async def _serve(
     except ChatVaultError:
         request.alias = mask(request.alias)  # some paste a key where the model belongs
         raise
+    if request.is_dry_run:
+        await dry_run(request, identity, offer, plane, outlet)
+        return
     meter = plane.live[request.id] = await admit(request, identity, offer, plane)  # 3
     is_gone = False
     try:

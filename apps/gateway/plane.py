@@ -16,6 +16,7 @@ from apps.billing.limits import Limits, ScopeLimits
 from apps.gateway.breaker import Breaker, RetryBudget
 from apps.gateway.callers import Network
 from apps.gateway.contracts import Candidate, Identity, Offer
+from apps.gateway.dry_run_pace import DryRunPace
 from apps.gateway.gate import Gate, GateOptions
 from apps.gateway.metrics import Metrics
 from apps.gateway.providers_held import ProviderLimits
@@ -227,6 +228,7 @@ class DataPlane:
         self.failures = failures_of(options.failures_per_address, options.failures_per_prefix)
         self.quota_counts = QuotaCounts()
         self.provider_limits = ProviderLimits(limits)
+        self.dry_runs = DryRunPace()
         self.gate = Gate(options.gate, self.metrics)
         self.dice = dice or random.Random()  # noqa: S311 – it spreads load, it keeps no secret
         self.breaker = Breaker()

@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 from apps.gateway import bridge, lifecycle
 from apps.gateway import serializers as shapes
 from apps.gateway.contracts import Headers
+from apps.gateway.dry_run_shapes import DRY_RUN, or_dry_run
 from apps.gateway.http import PROBES
 
 KEY: Any = [{"ApiKey": []}]
@@ -73,8 +74,9 @@ class ChatCompletionsView(GatewayView):
         "described here go to the provider untouched.",
         tags=["Inference"],
         auth=KEY,
+        parameters=[DRY_RUN],
         request=shapes.ChatCompletionRequestSerializer,
-        responses={200: shapes.ChatCompletionSerializer, **REFUSALS},
+        responses={200: or_dry_run(shapes.ChatCompletionSerializer), **REFUSALS},
     )
     def post(self, request: Request) -> HttpResponseBase:
         return self.hand_on(request)
@@ -87,8 +89,9 @@ class CompletionsView(GatewayView):
         description="OpenAI's legacy completions.",
         tags=["Inference"],
         auth=KEY,
+        parameters=[DRY_RUN],
         request=shapes.CompletionRequestSerializer,
-        responses={200: shapes.CompletionSerializer, **REFUSALS},
+        responses={200: or_dry_run(shapes.CompletionSerializer), **REFUSALS},
     )
     def post(self, request: Request) -> HttpResponseBase:
         return self.hand_on(request)
@@ -101,8 +104,9 @@ class EmbeddingsView(GatewayView):
         description="OpenAI's embeddings.",
         tags=["Inference"],
         auth=KEY,
+        parameters=[DRY_RUN],
         request=shapes.EmbeddingRequestSerializer,
-        responses={200: shapes.EmbeddingListSerializer, **REFUSALS},
+        responses={200: or_dry_run(shapes.EmbeddingListSerializer), **REFUSALS},
     )
     def post(self, request: Request) -> HttpResponseBase:
         return self.hand_on(request)

@@ -40,6 +40,7 @@ class ChatVaultError(Exception):
     ) -> None:
         self.message = message or self.default_message
         self.param = param
+        self.scope = ""  # of a limit that refused: what it is on, such as "client"
         self.headers = headers or {}
         super().__init__(self.message)
 

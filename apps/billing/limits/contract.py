@@ -132,6 +132,10 @@ class Limits(Protocol):
         """
         ...
 
+    async def peek(self, scopes: tuple[ScopeLimits, ...], demand: Demand) -> Headroom:
+        """What is left now, having taken nothing; raises what `reserve` would raise of it."""
+        ...
+
     async def extend(self, request_id: bytes, nano_usd: int) -> bool:
         """Hold more money in every budget of the reservation, or in none.
 

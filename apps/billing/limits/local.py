@@ -17,6 +17,7 @@ from apps.billing.limits.contract import (
     QuotaLimit,
     ScopeLimits,
 )
+from apps.billing.limits.peek import peek_local
 from apps.billing.limits.room import headroom_of
 from apps.billing.limits.windows import (
     NS,
@@ -32,7 +33,6 @@ from chatvault.lib import clock
 from chatvault.lib.errors import ChatVaultError
 
 LEASE_S = 900
-
 
 _Buckets = list[Bucket]
 _Found = tuple[bool, _Buckets, _Buckets, _Buckets, list[Leases], tuple[int, ...]]
@@ -113,6 +113,10 @@ class LocalLimits:
             demand, nano_usd, by_request, by_token, parts, leases, purses, headroom
         )
         return headroom
+
+    async def peek(self, scopes: tuple[ScopeLimits, ...], demand: Demand) -> Headroom:
+        """See `Limits.peek`."""
+        return peek_local(self, scopes, demand)
 
     async def extend(self, request_id: bytes, nano_usd: int) -> bool:
         """See `Limits.extend`."""
@@ -222,11 +226,8 @@ class LocalLimits:
 
     def sizes(self) -> dict[str, int]:
         """How many counters are kept in memory, by sort."""
-        return {
-            "windows": len(self._windows),
-            "leases": len(self._leases),
-            "budgets": len(self._books),
-        }
+        kept = {"windows": self._windows, "leases": self._leases, "budgets": self._books}
+        return {sort: len(counters) for sort, counters in kept.items()}
 
     def _find_windows(  # noqa: PLR0912 - for every request: calls would cost
         self, scopes: tuple[ScopeLimits, ...], demand: Demand, now_ns: int, wall_ns: int

@@ -13,20 +13,24 @@ _PERIODS = {"day": "daily", "month": "monthly", "total": "total"}
 
 
 def exhausted(kind: str, limit: BudgetLimit, spent: int, demand: int) -> BudgetExhausted:
-    return BudgetExhausted(
+    refusal = BudgetExhausted(
         f"The {_PERIODS[limit.period]} budget of this {kind} is {format_usd(limit.amount_nano)}: "
         f"{format_usd(spent)} is spent and the request can cost up to {format_usd(demand)}.",
         headers={"x-should-retry": "false"},
     )
+    refusal.scope = kind
+    return refusal
 
 
 def held(kind: str, limit: BudgetLimit, spent: int, held: int) -> BudgetHeld:
-    return BudgetHeld(
+    refusal = BudgetHeld(
         f"The {_PERIODS[limit.period]} budget of this {kind} is {format_usd(limit.amount_nano)}: "
         f"{format_usd(spent)} is spent and requests in flight hold {format_usd(held)}. "
         "Try again shortly.",
         headers=_retry(BUSY_NS),
     )
+    refusal.scope = kind
+    return refusal
 
 
 def demanded(unit: str, demand: Demand) -> int:
@@ -55,13 +59,14 @@ def limited(  # noqa: PLR0917
         unit = quota.unit.replace("_", " ")
         limit = f"This {kind} may use {ceiling} {unit} per {quota.window_s} s"
     if wait_ns == NEVER_NS:
-        needed = f"{limit}, and the request alone can use {demanded(quota.unit, demand)}."
-        return RateLimited(
-            needed, headers={**headers, "x-should-retry": "false"}, quota_id=quota.id
-        )
-    retry = _retry(wait_ns)
-    advice = f"Try again in {retry['retry-after']} s."
-    return RateLimited(f"{limit}. {advice}", headers={**headers, **retry}, quota_id=quota.id)
+        text = f"{limit}, and the request alone can use {demanded(quota.unit, demand)}."
+        more = {"x-should-retry": "false"}
+    else:
+        more = _retry(wait_ns)
+        text = f"{limit}. Try again in {more['retry-after']} s."
+    refusal = RateLimited(text, headers={**headers, **more}, quota_id=quota.id)
+    refusal.scope = kind
+    return refusal
 
 
 def _retry(wait_ns: int) -> dict[str, str]:

@@ -20,20 +20,16 @@ async def admit(
     request: GatewayRequest, identity: Identity, offer: Offer, plane: DataPlane
 ) -> Meter:
     """An open meter. Raises RateLimited, BudgetHeld (429), BudgetExhausted, Unpriced (402)."""
-    offer = _affordable(offer, identity)
-    if request.operation == "chat":
-        prompt, most_prompt = prompt_size(request.body)
-    else:
-        most_prompt = len(request.body)
-        prompt = pricing.estimate_prompt_tokens(most_prompt)
-    output = _most_output(request, offer)
+    offer = affordable(offer, identity)
+    prompt, most_prompt = weigh_prompt(request)
+    output = most_output(request, offer)
     nano = 0
     headroom = NO_LIMITS
     scopes = plane.view.scopes_of(identity, offer)
     if scopes:
         if identity.has_budget:
             terms = identity.client.terms
-            nano = _most_money(offer, terms, prompt=most_prompt, output=output)
+            nano = most_money(offer, terms, prompt=most_prompt, output=output)
         demand = Demand(prompt + output, nano, output)
         try:
             headroom = await plane.limits.reserve(request.id, scopes, demand)
@@ -57,7 +53,15 @@ async def admit(
     )
 
 
-def _affordable(offer: Offer, identity: Identity) -> Offer:
+def weigh_prompt(request: GatewayRequest) -> tuple[int, int]:
+    """The estimated tokens of the prompt, and the most that they can be."""
+    if request.operation == "chat":
+        return prompt_size(request.body)
+    size = len(request.body)
+    return pricing.estimate_prompt_tokens(size), size
+
+
+def affordable(offer: Offer, identity: Identity) -> Offer:
     """With a budget only priced candidates count; none priced is refused, never free."""
     if not offer.candidates:
         raise NoDeployment(f"The model '{offer.alias.name}' has no active deployment.")
@@ -73,14 +77,14 @@ def _affordable(offer: Offer, identity: Identity) -> Offer:
     return msgspec.structs.replace(offer, candidates=priced, is_priced=True)
 
 
-def _most_output(request: GatewayRequest, offer: Offer) -> int:
+def most_output(request: GatewayRequest, offer: Offer) -> int:
     """Output tokens of all choices: as the client capped them, or as the models can."""
     if request.operation == "embeddings":
         return 0
     return (request.max_output_tokens or offer.most_output) * request.choices
 
 
-def _most_money(offer: Offer, terms: pricing.Terms, *, prompt: int, output: int) -> int:
+def most_money(offer: Offer, terms: pricing.Terms, *, prompt: int, output: int) -> int:
     """Nano-USD at the dearest candidate."""
     worst = 0
     for candidate in offer.candidates:

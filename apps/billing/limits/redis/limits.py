@@ -12,6 +12,7 @@ import msgspec
 from apps.billing.limits import refusals
 from apps.billing.limits.contract import Demand, Headroom, ScopeLimits
 from apps.billing.limits.local import LEASE_S
+from apps.billing.limits.peek import peek_redis
 from apps.billing.limits.redis.address import Address
 from apps.billing.limits.redis.grants import LOOKS_EVERY_S, Wants
 from apps.billing.limits.redis.link import LinkLost
@@ -24,7 +25,7 @@ from chatvault.lib import clock
 from chatvault.lib.errors import ChatVaultError, LimitsUnavailable
 
 _RESERVE, _SETTLE, _RENEW = int(Op.RESERVE), int(Op.SETTLE), int(Op.RENEW)
-_ADMITTED, _EXHAUSTED, _HELD, _LIMITED, _AWAITING, _UNKNOWN = 0, 2, 3, 4, 5, 6
+ADMITTED, _EXHAUSTED, _HELD, _LIMITED, _AWAITING, UNKNOWN = 0, 2, 3, 4, 5, 6
 _LUA_NEVER: Final = -1
 _RECENT_S: Final = 5.0
 _SAFETY: Final = 10  # of what is left, at most a tenth is granted to all processes together
@@ -164,7 +165,7 @@ class RedisLimits:
         asked = (_RESERVE, id_of(request_id), tokens, str(nano), plan.quotas_raw)
         try:
             answer = await self._tie.ask(*asked, plan.budgets_raw, output)
-            if answer[0] == _UNKNOWN:
+            if answer[0] == UNKNOWN:
                 await self._load_unknown(answer[1])
                 answer = await self._tie.ask(*asked, plan.budgets_raw, output)
         except LinkLost:  # it may have been done all the same
@@ -173,7 +174,7 @@ class RedisLimits:
         except asyncio.CancelledError:
             self._say(request_id, (Op.RELEASE, id_of(request_id)))
             raise
-        if answer[0] != _ADMITTED:
+        if answer[0] != ADMITTED:
             raise self._refusal(answer, plan, demand)
         headroom = plan.headroom(answer)
         held = [
@@ -184,6 +185,10 @@ class RedisLimits:
         self._live[request_id] = _Live(plan, tokens, nano, held, headroom, answer[8])
         plan.hold(nano)
         return headroom
+
+    async def peek(self, scopes: tuple[ScopeLimits, ...], demand: Demand) -> Headroom:
+        """See `Limits.peek`; also LimitsUnavailable."""
+        return await peek_redis(self, scopes, demand)
 
     async def extend(self, request_id: bytes, nano_usd: int) -> bool:
         """See `Limits.extend`. While Redis is away only what it granted can be held."""
@@ -317,7 +322,7 @@ class RedisLimits:
 
     def _refusal(self, answer: list[Any], plan: Plan, demand: Demand) -> ChatVaultError:
         code = answer[0]
-        if code in (_AWAITING, _UNKNOWN):
+        if code in (_AWAITING, UNKNOWN):
             return LimitsUnavailable(headers=RETRY)
         if code == _LIMITED:
             kind, quota = plan.quotas[answer[7] - 1]

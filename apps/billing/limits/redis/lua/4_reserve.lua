@@ -88,7 +88,7 @@ local function is_roomy(quotas, windows, budgets, purses, nano)
 end
 
 -- { 1, request id, tokens, nano, quotas { id, unit, width_us, ceiling, only observes }, budgets {
--- id, period, start_s, amount }, output tokens } -> { 0, headroom, starts, is roomy, tightest of
+-- id, period, start_s, amount }, output tokens, only look } -> { 0, headroom, starts, is roomy, tightest of
 -- requests, of tokens, quotas that observe and would have refused } | { 2 … 4, why not } |
 -- { 5: awaiting } | { 6, budget ids that are not known }
 local function reserve(op)
@@ -137,6 +137,7 @@ local function reserve(op)
     return refusal(quotas, budgets, purses, windows, tokens, output, nano,
                    headroom(by_request, by_token, 0))
   end
+  if op[8] then return headroom(by_request, by_token, 0) end
   local booked, leases, held, starts = {}, {}, {}, {}
   for i, quota in ipairs(quotas) do
     local window, unit = windows[i], quota[2]
