@@ -103,7 +103,8 @@ async def _deployments(
     order = _in_order(offer)
     healthy = [one for one in order if not plane.breaker.is_open(one.deployment.id)]
     total = sum(one.weight for one in order)
-    told, refusals = [], []
+    told: list[dict[str, Any]] = []
+    refusals: list[RateLimited] = []
     for candidate in order:
         refusal = await _refusal_of(candidate, demand, plane)
         if refusal is not None:

@@ -226,8 +226,8 @@ class LocalLimits:
 
     def sizes(self) -> dict[str, int]:
         """How many counters are kept in memory, by sort."""
-        kept = {"windows": self._windows, "leases": self._leases, "budgets": self._books}
-        return {sort: len(counters) for sort, counters in kept.items()}
+        windows, leases, budgets = len(self._windows), len(self._leases), len(self._books)
+        return {"windows": windows, "leases": leases, "budgets": budgets}
 
     def _find_windows(  # noqa: PLR0912 - for every request: calls would cost
         self, scopes: tuple[ScopeLimits, ...], demand: Demand, now_ns: int, wall_ns: int
