@@ -5,3 +5,8 @@ class RepricingConfig(AppConfig):
     name = "apps.repricing"
     label = "repricing"
     verbose_name = "Repricing"
+
+    def ready(self) -> None:
+        from apps.repricing import permissions
+
+        permissions.register_own()

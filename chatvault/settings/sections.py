@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chatvault.settings.alerts import AlertSettings
+from chatvault.settings.billing import BillingSettings
 from chatvault.settings.celery import CelerySettings
 from chatvault.settings.core import CoreSettings
 from chatvault.settings.database import DatabaseSettings
@@ -40,6 +41,7 @@ class Sections:
     oauth: OAuthSettings = field(default_factory=OAuthSettings)
     redis: RedisSettings = field(default_factory=RedisSettings)
     celery: CelerySettings = field(default_factory=CelerySettings)
+    billing: BillingSettings = field(default_factory=BillingSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     mail: MailSettings = field(default_factory=MailSettings)

@@ -1,0 +1,134 @@
+"""What a request costs and is charged when it is priced again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from apps.accounts.models import Client
+from apps.billing import pricing
+from apps.billing.models import Price, PricingTier
+from apps.providers.adapters.contract import Usage
+from apps.providers.models import Deployment
+from apps.repricing.models import Repricing
+from apps.usage.models import RequestLog
+
+_COLUMNS: Final = {field.name for field in RequestLog._meta.concrete_fields}
+USAGE: Final = tuple(name for name in Usage.__struct_fields__ if name in _COLUMNS)
+_NOTHING_USED: Final = RequestLog.UsageSource.NONE
+_Prices = dict[tuple[int, str], list[pricing.Price]]
+
+
+class Again(msgspec.Struct, frozen=True):
+    """A request priced again. `price` is None where nothing prices its model."""
+
+    model: str
+    price: pricing.Price | None
+    terms: pricing.Terms
+    cost_nano: int = 0
+    charged_nano: int = 0
+
+
+def usage_of(row: RequestLog) -> Usage:
+    """The counts of a row as they were billed."""
+    return Usage(**{name: getattr(row, name) or 0 for name in USAGE})
+
+
+def is_left_out(row: RequestLog) -> bool:
+    """Requests without an answer were charged nothing. What an interrupted one used is only in
+    the settlement that may have come late, which the ledger has and the row has not."""
+    return row.outcome == RequestLog.Outcome.INTERRUPTED or row.usage_source == _NOTHING_USED
+
+
+class Pricer:
+    """Prices and terms as they are now, read once: `versions` tells whether they changed since."""
+
+    def __init__(self, repricing: Repricing) -> None:
+        self._asked = repricing
+        self._tiers = {tier.pk: tier for tier in PricingTier.objects.all()}
+        self._tier_of_client = dict(Client.objects.values_list("pk", "tier_id"))
+        self._models = dict(Deployment.objects.values_list("pk", "model"))
+        self._by_id: dict[int, pricing.Price] = {}
+        self._prices = self._load()
+        self._at_s = int(repricing.prices_at.timestamp()) if repricing.prices_at else None
+
+    def again(self, row: RequestLog) -> Again:
+        """Raises nothing: a request whose model has no price keeps what it was charged."""
+        model = self.model_of(row)
+        tier = self._tier(row)
+        terms = self._terms(row, tier)
+        book_id = self._asked.book_id or (tier.price_book_id if tier else None)
+        at_s = int(row.started_at.timestamp())
+        price = self._price(book_id, model, self._at_s if self._at_s is not None else at_s)
+        if price is None:
+            return Again(model, None, terms)
+        bill = self.bill(row, price, terms)
+        return Again(model, price, terms, bill.cost_nano, bill.charged_nano)
+
+    def bill(self, row: RequestLog, price: pricing.Price, terms: pricing.Terms) -> pricing.Bill:
+        return pricing.bill(usage_of(row), price, terms)
+
+    def model_of(self, row: RequestLog) -> str:
+        """As the provider calls it; where the deployment is gone, as it was priced."""
+        known = self._models.get(row.deployment_id or 0)
+        if known is None and row.price_id in self._by_id:
+            known = self._by_id[row.price_id].model
+        return known or ""
+
+    def original(self, row: RequestLog) -> tuple[pricing.Price | None, pricing.Terms]:
+        """By what it was charged."""
+        return self._by_id.get(row.price_id or 0), self._own_terms(row)
+
+    def versions(self) -> str:
+        """A digest of everything that decides a price here."""
+        prices = [msgspec.structs.astuple(price) for price in self._by_id.values()]
+        tiers = [
+            (tier.pk, tier.price_book_id, str(tier.markup_percent)) for tier in self._tiers.values()
+        ]
+        told = repr((sorted(prices), sorted(tiers), sorted(self._models.items())))
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def _load(self) -> _Prices:
+        found: _Prices = defaultdict(list)
+        for row in Price.objects.order_by("-valid_from", "-pk").iterator():
+            version = row.version()
+            self._by_id[row.pk] = version
+            found[row.book_id, row.model].append(version)
+        return found
+
+    def _tier(self, row: RequestLog) -> PricingTier | None:
+        if self._asked.basis == Repricing.Basis.TIER:
+            return self._asked.tier
+        tier_id = row.tier_id or self._tier_of_client.get(row.client_id)
+        return self._tiers.get(tier_id or 0)
+
+    def _terms(self, row: RequestLog, tier: PricingTier | None) -> pricing.Terms:
+        if self._asked.basis == Repricing.Basis.TIER or not row.tier_id:
+            return terms_of(tier)
+        return self._own_terms(row)
+
+    def _own_terms(self, row: RequestLog) -> pricing.Terms:
+        return terms_of(self._tiers.get(row.tier_id or 0))
+
+    def _price(self, book_id: int | None, model: str, at_s: int) -> pricing.Price | None:
+        for version in self._prices.get((book_id or 0, model), ()):
+            if version.valid_from_s <= at_s:
+                is_valid = version.valid_to_s is None or at_s < version.valid_to_s
+                return version if is_valid else None
+        return None
+
+
+def terms_of(tier: PricingTier | None) -> pricing.Terms:
+    """The terms of a tier as they are now."""
+    if tier is None:
+        return pricing.Terms()
+    return pricing.Terms(tier.pk, int(tier.markup_percent * 10_000))
+
+
+def names_of(model: Any, ids: Iterable[int]) -> dict[int, str]:
+    """By id: the names of rows that are still there."""
+    return dict(model._default_manager.filter(pk__in=set(ids)).values_list("pk", "name"))
