@@ -12,15 +12,13 @@ import msgspec
 from apps.accounts.models import Client
 from apps.billing import pricing
 from apps.billing.models import Price, PricingTier
-from apps.providers.adapters.contract import Usage
 from apps.providers.models import Deployment
 from apps.repricing.models import Repricing
+from apps.usage import formula
 from apps.usage.models import RequestLog
 
-_COLUMNS: Final = {field.name for field in RequestLog._meta.concrete_fields}
-USAGE: Final = tuple(name for name in Usage.__struct_fields__ if name in _COLUMNS)
 _NOTHING_USED: Final = RequestLog.UsageSource.NONE
-_Prices = dict[tuple[int, str], list[pricing.Price]]
+_Prices = dict[tuple[int, str, int | None], list[pricing.Price]]
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -31,11 +29,6 @@ class Again(msgspec.Struct, frozen=True):
     terms: pricing.Terms
     cost_nano: int = 0
     charged_nano: int = 0
-
-
-def usage_of(row: RequestLog) -> Usage:
-    """The counts of a row as they were billed."""
-    return Usage(**{name: getattr(row, name) or 0 for name in USAGE})
 
 
 def is_left_out(row: RequestLog) -> bool:
@@ -53,6 +46,7 @@ class Pricer:
         self._tier_of_client = dict(Client.objects.values_list("pk", "tier_id"))
         self._models = dict(Deployment.objects.values_list("pk", "model"))
         self._by_id: dict[int, pricing.Price] = {}
+        self._versions = formula.Versions()
         self._prices = self._load()
         self._at_s = int(repricing.prices_at.timestamp()) if repricing.prices_at else None
 
@@ -63,14 +57,11 @@ class Pricer:
         terms = self._terms(row, tier)
         book_id = self._asked.book_id or (tier.price_book_id if tier else None)
         at_s = int(row.started_at.timestamp())
-        price = self._price(book_id, model, self._at_s if self._at_s is not None else at_s)
+        price = self._price(book_id, row, model, self._at_s if self._at_s is not None else at_s)
         if price is None:
             return Again(model, None, terms)
-        bill = self.bill(row, price, terms)
+        bill = formula.bill(row, price, terms)
         return Again(model, price, terms, bill.cost_nano, bill.charged_nano)
-
-    def bill(self, row: RequestLog, price: pricing.Price, terms: pricing.Terms) -> pricing.Bill:
-        return pricing.bill(usage_of(row), price, terms)
 
     def model_of(self, row: RequestLog) -> str:
         """As the provider calls it; where the deployment is gone, as it was priced."""
@@ -97,7 +88,7 @@ class Pricer:
         for row in Price.objects.order_by("-valid_from", "-pk").iterator():
             version = row.version()
             self._by_id[row.pk] = version
-            found[row.book_id, row.model].append(version)
+            found[row.book_id, row.model, version.deployment_id].append(version)
         return found
 
     def _tier(self, row: RequestLog) -> PricingTier | None:
@@ -108,25 +99,24 @@ class Pricer:
 
     def _terms(self, row: RequestLog, tier: PricingTier | None) -> pricing.Terms:
         if self._asked.basis == Repricing.Basis.TIER or not row.tier_id:
-            return terms_of(tier)
+            return formula.terms_of(tier) if tier else pricing.Terms()
         return self._own_terms(row)
 
     def _own_terms(self, row: RequestLog) -> pricing.Terms:
-        return terms_of(self._tiers.get(row.tier_id or 0))
+        self._versions.load([row])
+        return self._versions.terms_of(row) or pricing.Terms()
 
-    def _price(self, book_id: int | None, model: str, at_s: int) -> pricing.Price | None:
-        for version in self._prices.get((book_id or 0, model), ()):
-            if version.valid_from_s <= at_s:
-                is_valid = version.valid_to_s is None or at_s < version.valid_to_s
-                return version if is_valid else None
+    def _price(
+        self, book_id: int | None, row: RequestLog, model: str, at_s: int
+    ) -> pricing.Price | None:
+        """One for the deployment comes before one for its model."""
+        for key in ((book_id or 0, model, row.deployment_id), (book_id or 0, model, None)):
+            for version in self._prices.get(key, ()):
+                if version.valid_from_s <= at_s:
+                    if version.valid_to_s is None or at_s < version.valid_to_s:
+                        return version
+                    break
         return None
-
-
-def terms_of(tier: PricingTier | None) -> pricing.Terms:
-    """The terms of a tier as they are now."""
-    if tier is None:
-        return pricing.Terms()
-    return pricing.Terms(tier.pk, int(tier.markup_percent * 10_000))
 
 
 def names_of(model: Any, ids: Iterable[int]) -> dict[int, str]:
