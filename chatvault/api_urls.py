@@ -8,4 +8,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.accounts.api.urls")),
     path("", include("apps.billing.api.urls")),
     path("", include("apps.oauth.api.urls")),
+    path("", include("apps.gateway.api_urls")),
 ]

@@ -100,7 +100,7 @@ async def _deployments(
 ) -> tuple[list[dict[str, Any]], RateLimited | None]:
     """In the order in which they would be tried, and the refusal where no provider has room."""
     demand = Demand(sizes[0] + sizes[3], 0, sizes[3])
-    order = _in_order(offer)
+    order = in_order(offer)
     healthy = [one for one in order if not plane.breaker.is_open(one.deployment.id)]
     total = sum(one.weight for one in order)
     told: list[dict[str, Any]] = []
@@ -127,7 +127,7 @@ async def _deployments(
     return told, refusals[0] if order and len(refusals) == len(order) else None
 
 
-def _in_order(offer: Offer) -> list[Candidate]:
+def in_order(offer: Offer) -> list[Candidate]:
     """As the strategy tries them; where dice decide, the likeliest first."""
     if offer.alias.strategy == ORDERED:
         return list(offer.candidates)

@@ -56,6 +56,21 @@ def build_snapshot() -> Snapshot:
     )
 
 
+def build_for(client: accounts.Client) -> Snapshot:
+    """What one client is offered, without the limits: for questions that are asked now and then."""
+    version = revisions.latest_id()
+    deployments, unusable = _deployments()
+    return Snapshot(
+        version=version,
+        built_at_s=clock.wall_s(),
+        deployments=deployments,
+        aliases=_aliases(deployments),
+        prices=_prices(clock.now()),
+        clients={client.pk: _client(client, defaultdict(dict))},
+        unusable=unusable,
+    )
+
+
 def _deployments() -> tuple[dict[int, Deployment], frozenset[int]]:
     """Those that can serve, and the ids of those whose rows nobody could have saved."""
     rows = (
