@@ -23,6 +23,7 @@ from chatvault.lib.errors import PeriodClosed
 
 ADJUSTMENT: Final = "adjustment"
 LATE_SETTLEMENT: Final = 1
+STANDING: Final = "standing:"  # how batches of standing amounts begin
 CHUNK: Final = 500
 _PARTIES: Final = ("team_id", "client_id", "key_id", "provider_name")
 """What an adjustment has from the charge that it corrects, besides the time."""
@@ -161,7 +162,7 @@ def _book(
     booked = _booked(fresh)
     entries: list[LedgerEntry] = []
     for one in fresh.values():
-        entries += _entries(one, _found(booked, one), batch)
+        entries += _entries(one, _found(booked, one, batch.batch_id), batch)
     _refuse_closed(entries)
     LedgerEntry.objects.bulk_create(entries)
     charges = [_charge(entry) for entry in entries if entry.account == LedgerEntry.Account.CLIENT]
@@ -202,8 +203,10 @@ def _booked(ids: Iterable[UUID]) -> dict[UUID, _Booked]:
     return found
 
 
-def _found(booked: dict[UUID, _Booked], one: Correction | Standing) -> _Booked:
+def _found(booked: dict[UUID, _Booked], one: Correction | Standing, batch_id: str) -> _Booked:
     if isinstance(one, Standing):
+        if not batch_id.startswith(STANDING):
+            raise ValueError(f"A batch of standing amounts begins with {STANDING}")
         parties = {name: getattr(one, name) for name in _PARTIES}
         last = booked[one.standing_id].last if one.standing_id in booked else 0
         return _Booked(parties, one.booked_at, last=last)

@@ -155,9 +155,11 @@ def test_a_credit_note_is_not_dated_into_closed_books(booked):
 
 def test_a_standing_amount_belongs_to_no_request(booked):
     rebate = Standing(UUID(int=77), 31, 21, 11, "openai", AT, charged_delta=-70)
-    assert ledger.adjust_many([rebate], **WHY) == Corrected(1, 0, 0, -70)
-    assert ledger.adjust_many([rebate], **WHY) == Corrected(0, 1, 0, 0)
-    again = WHY | {"batch_id": "volume:2"}
+    with pytest.raises(ValueError, match="begins with standing:"):
+        ledger.adjust_many([rebate], **WHY)
+    first, again = WHY | {"batch_id": "standing:1"}, WHY | {"batch_id": "standing:2"}
+    assert ledger.adjust_many([rebate], **first) == Corrected(1, 0, 0, -70)
+    assert ledger.adjust_many([rebate], **first) == Corrected(0, 1, 0, 0)
     ledger.adjust_many([Standing(UUID(int=77), 31, 21, 11, "openai", AT, 20)], **again)
     assert [row[1:] for row in adjustments()] == [
         (2, "client", 70), (2, "margin", -70), (3, "client", -20), (3, "margin", 20),

@@ -41,7 +41,8 @@ def verify() -> dict[str, Any]:
     """`manage.py verify_ledger`: what differs."""
     from apps.usage.verify import verify as findings
 
-    return {"wrong": {found.name: found.examples for found in findings() if found.differences}}
+    wrong = [found for found in findings() if found.differences]
+    return {"wrong": {found.name: [str(one) for one in found.examples] for found in wrong}}
 
 
 def limits() -> dict[str, Any]:
