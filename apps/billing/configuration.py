@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from apps.billing.models import Budget, PriceBook, PricingTier, Quota
+from apps.billing.price_fields import Overrides, Volume
 from apps.billing.price_items import Prices
 from apps.configuration import registry
 from apps.configuration.collections import Collection, Item, Key
@@ -25,6 +26,9 @@ class PricingTiers(Collection):
         Name(name="name"),
         Ref(name="price_book", to="price_books", required=True),
         Percent(name="markup_percent"),
+        Usd(name="minimum_usd", attr="minimum_nano", default=0),
+        Overrides(name="overrides"),
+        Volume(name="volume"),
     )
 
 

@@ -67,7 +67,7 @@ def list_rates(model: str, families: Iterable[str] = ()) -> Rates | None:
 def plan_import(book: PriceBook, now: datetime) -> Plan:
     """What the catalogue says of all models that deployments use; nothing is changed."""
     families = _families()
-    current = {price.model: price for price in book.prices.valid_at(now)}
+    current = {price.model: price for price in book.prices.valid_at(now).of_all_deployments()}
     plan = Plan()
     for model in sorted(families):
         listed = list_rates(model, families[model])
@@ -100,7 +100,7 @@ def take_over(
                 now=now,
             )
             continue
-        later = book.prices.filter(model=change.model, valid_from__gt=now)
+        later = book.prices.of_all_deployments().filter(model=change.model, valid_from__gt=now)
         services.start_price(
             book=book,
             model=change.model,

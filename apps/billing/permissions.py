@@ -14,7 +14,7 @@ WITHIN_TEAM: Final = ("client__team_id", "key__client__team_id")
 
 def register_own() -> None:
     prices = Rows(view=C.BILLING_READ, change=C.BILLING_WRITE)
-    for name in ("pricebook", "price", "pricingtier", "cataloguechange"):
+    for name in ("pricebook", "price", "pricingtier", "tierterms", "cataloguechange"):
         register(f"billing.{name}", prices)
     register(
         "billing.quota",

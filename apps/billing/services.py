@@ -11,6 +11,7 @@ from django.db import transaction
 
 from apps.billing.models import Price, PriceBook
 from apps.configuration import announce
+from apps.providers.models import Deployment
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -23,17 +24,26 @@ def start_price(
     rates: dict[str, Any],
     valid_from: datetime,
     valid_to: datetime | None = None,
+    deployment: Deployment | None = None,
 ) -> Price:
     """A price of `model` from `valid_from` on; one that would overlap ends there.
 
-    `rates` are the model's attributes, in nano-USD per 1 M tokens.
+    `rates` are the model's attributes: nano-USD, and its conditions. With a `deployment` it is
+    the price of that deployment alone. Raises ValueError for conditions that make no sense, and
+    IntegrityError where a later price begins before `valid_to`.
     """
-    for before in book.prices.filter(model=model, valid_from__lt=valid_from):
+    _hold(book)
+    for before in book.prices.filter(model=model, deployment=deployment, valid_from__lt=valid_from):
         if before.valid_to is None or before.valid_to > valid_from:
             before.valid_to = valid_from
             before.save(update_fields=["valid_to"])
     return Price.objects.create(
-        book=book, model=model, valid_from=valid_from, valid_to=valid_to, **rates
+        book=book,
+        model=model,
+        deployment=deployment,
+        valid_from=valid_from,
+        valid_to=valid_to,
+        **rates,
     )
 
 
@@ -42,6 +52,7 @@ def succeed_price(
     *, price: Price, rates: dict[str, Any], valid_to: datetime | None, now: datetime
 ) -> Price:
     """`rates` instead of `price`'s from now on, or from its start if that is still to come."""
+    _hold(price.book)
     if price.valid_from > now:
         start = price.valid_from
         price.delete()
@@ -50,7 +61,12 @@ def succeed_price(
         price.valid_to = start
         price.save(update_fields=["valid_to"])
     return Price.objects.create(
-        book=price.book, model=price.model, valid_from=start, valid_to=valid_to, **rates
+        book=price.book,
+        model=price.model,
+        deployment_id=price.deployment_id,
+        valid_from=start,
+        valid_to=valid_to,
+        **rates,
     )
 
 
@@ -64,6 +80,11 @@ def end_prices(*, prices: Iterable[Price], at: datetime | None) -> None:
             continue
         price.valid_to = at
         price.save(update_fields=["valid_to"])
+
+
+def _hold(book: PriceBook) -> None:
+    """Who else changes prices of the book waits, and then sees what was done."""
+    PriceBook.objects.select_for_update().get(pk=book.pk)
 
 
 def limits_changed() -> None:

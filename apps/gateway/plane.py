@@ -13,6 +13,7 @@ from apps.accounts.failures import failures_of
 from apps.accounts.key_cache import KeyCache
 from apps.accounts.tokens import Verifier
 from apps.billing.limits import Limits, ScopeLimits
+from apps.billing.pricing import Price
 from apps.gateway.breaker import Breaker, RetryBudget
 from apps.gateway.callers import Network
 from apps.gateway.contracts import Candidate, Identity, Offer
@@ -161,13 +162,8 @@ class View:
             endpoint = self.endpoints.get(target.deployment_id)
             if deployment is None or endpoint is None:
                 continue
-            current = None
-            for price in book.get(deployment.model, ()):
-                if price.valid_from_s > now_s:
-                    until_s = min(until_s, price.valid_from_s)
-                elif price.valid_to_s is None or price.valid_to_s > now_s:
-                    current = current or price
-                    until_s = min(until_s, price.valid_to_s or FOREVER_S)
+            current, changes_at_s = _price_of(deployment, book.get(deployment.model, ()), now_s)
+            until_s = min(until_s, changes_at_s)
             labels = (
                 (b"x-chatvault-alias", alias_name.encode()),
                 (b"x-chatvault-deployment", deployment.name.encode()),
@@ -187,6 +183,26 @@ class View:
             valid_until_s=until_s,
             limits=self.snapshot.alias_limits.get(alias.id),
         )
+
+
+def _price_of(
+    deployment: Deployment, prices: tuple[Price, ...], now_s: float
+) -> tuple[Price | None, float]:
+    """The price that holds, the deployment's own before the model's, and until when it may."""
+    own = general = None
+    until_s: float = FOREVER_S
+    for price in prices:
+        if price.deployment_id not in (None, deployment.id):
+            continue
+        if price.valid_from_s > now_s:
+            until_s = min(until_s, price.valid_from_s)
+        elif price.valid_to_s is None or price.valid_to_s > now_s:
+            if price.deployment_id is not None:
+                own = own or price
+            else:
+                general = general or price
+            until_s = min(until_s, price.valid_to_s or FOREVER_S)
+    return own or general, until_s
 
 
 def deadlines_of(deployment: Deployment, options: PlaneOptions) -> Deadlines:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import time_machine
 
-from apps.billing.models import Price
+from apps.billing.models import Price, PricingTier
 from apps.configuration import documents
 from apps.configuration.problems import DocumentRefused
+from tests.factories import make_deployment
 
 pytestmark = pytest.mark.django_db
 
@@ -201,3 +202,166 @@ def test_wrong_prices_are_refused(wrong, path):
 def test_the_same_price_twice_is_refused():
     with pytest.raises(DocumentRefused, match="the same as"):
         apply(book(price("1"), price("2")))
+
+
+WHOLE = price(
+    "1.25",
+    "10",
+    cached_input="0.125",
+    image_input="2",
+    image_output="30",
+    per_second="0.0001",
+    per_image="0.04",
+    per_search="0.01",
+    bands=[{"above": 200_000, "input": "2.5", "output": "15", "cached_input": "0.25"}],
+    service_tiers={
+        "batch": {"percent": "50"},
+        "priority": {
+            "input": "2.25",
+            "output": "18",
+            "bands": [{"above": 200_000, "input": "4.5", "output": "27"}],
+        },
+    },
+    windows=[{"from": "16:30", "to": "00:30", "percent": "33.3333"}],
+    volume={
+        "kind": "graduated",
+        "steps": [
+            {"above": 1_000_000, "percent": "80"},
+            {"above": 9_000_000, "input": "0.5", "output": "2"},
+        ],
+    },
+)
+
+
+def exported() -> dict[str, Any]:
+    return documents.export()["price_books"][0]["prices"][0]
+
+
+def test_all_of_a_price_is_written_and_read_back():
+    with at(MONDAY):
+        apply(book(WHOLE))
+        assert exported() == WHOLE
+        assert apply(book(WHOLE)).is_noop
+        assert apply(documents.export(), prune=True).is_noop
+    row = Price.objects.get()
+    assert row.service_tiers["priority"]["bands"] == [
+        {"above": 200_000, "rates": {"input": 4_500_000_000, "output": 27_000_000_000}}
+    ]
+    assert row.windows == [{"start": 990, "end": 30, "factor_ppm": 333_333}]
+    assert row.version().per_second == 100_000
+
+
+def test_a_changed_band_begins_a_new_version():
+    with at(MONDAY):
+        apply(book(WHOLE))
+    bands = [{"above": 200_000, "input": "3", "output": "15"}]
+    with at(TUESDAY):
+        assert apply(book(WHOLE | {"bands": bands})).changed == [
+            "price_books[list].prices[m]: bands"
+        ]
+    old, new = Price.objects.order_by("valid_from")
+    assert (old.valid_to, new.valid_from) == (TUESDAY, TUESDAY)
+    assert old.bands[0]["rates"]["input"] == 2_500_000_000
+    assert new.service_tiers == old.service_tiers
+
+
+def test_a_price_of_one_deployment_is_a_line_of_its_own():
+    deployment = make_deployment(name="eu", model="m")
+    with at(MONDAY):
+        apply(book(price("1"), price("2", deployment="eu")))
+    with at(TUESDAY):
+        applied = apply(book(price("1"), price("3", deployment="eu")))
+        assert applied.changed == ["price_books[list].prices[m at eu]: input"]
+        prices = documents.export()["price_books"][0]["prices"]
+    assert prices == [price("1"), price("3", deployment="eu")]
+    assert set(Price.objects.values_list("deployment_id", flat=True)) == {None, deployment.pk}
+    deployment.delete()
+    with at(TUESDAY):
+        assert documents.export()["price_books"][0]["prices"] == [price("1")]
+
+
+def test_a_price_of_a_deployment_that_is_not_there_is_refused():
+    with pytest.raises(DocumentRefused, match="nowhere"):
+        apply(book(price("1", deployment="nowhere")))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("bands", [{"above": 0, "input": "1"}]),
+        ("bands", [{"above": 5}]),
+        ("bands", [{"above": 5, "input": "-1"}]),
+        ("bands", [{"above": 5, "input": "NaN"}]),
+        ("bands", [{"above": 5, "input": "Infinity"}]),
+        ("bands", [{"above": 5, "input": "1e30"}]),
+        ("bands", [{"above": 5, "input": 0.1}]),
+        ("bands", [{"above": 2**41, "input": "1"}]),
+        ("bands", [{"above": 5, "inputs": "1"}]),
+        ("bands", [{"above": 5, "percent": "50"}]),
+        ("bands", {"above": 5, "input": "1"}),
+        ("bands", [{"above": 9, "input": "1"}, {"above": 5, "input": "1"}]),
+        ("service_tiers", {"batch": {"percent": "-1"}}),
+        ("service_tiers", {"batch": {"percent": "NaN"}}),
+        ("service_tiers", {"batch": {"percent": "0.00001"}}),
+        ("service_tiers", {"Batch tier": {"percent": "50"}}),
+        ("service_tiers", [{"percent": "50"}]),
+        ("windows", [{"from": "24:00", "to": "01:00", "percent": "50"}]),
+        ("windows", [{"from": "01:00", "to": "01:00", "percent": "50"}]),
+        ("windows", [{"from": "01:00", "percent": "50"}]),
+        ("windows", [{"from": "01:00", "to": "03:00"}, {"from": "02:00", "to": "04:00"}]),
+        ("volume", {"kind": "graduated"}),
+        ("volume", {"kind": "graduated", "steps": [{"above": 5, "percent": "101"}]}),
+        ("volume", {"kind": "sometimes", "steps": [{"above": 5, "percent": "50"}]}),
+        ("per_search", "-0.01"),
+        ("image_output", "Infinity"),
+    ],
+    ids=str,
+)
+def test_wrong_conditions_are_refused_where_they_stand(field, value):
+    with pytest.raises(DocumentRefused) as caught:
+        apply(book(price("1") | {field: value}))
+    (problem,) = caught.value.problems
+    assert problem.path == f"price_books[0].prices[0].{field}"
+    assert problem.hint
+    assert not Price.objects.exists()
+
+
+def tiers(**fields: Any) -> dict[str, Any]:
+    tier = {"name": "gold", "price_book": "list", "markup_percent": "10"} | fields
+    return book(price("1")) | {"pricing_tiers": [tier]}
+
+
+def test_all_of_a_tier_is_written_and_read_back():
+    fixed = {"m": {"input": "2", "output": "8", "service_tiers": {"batch": {"percent": "50"}}}}
+    volume = {"kind": "all_units", "steps": [{"above": 1_000, "percent": "95"}]}
+    document = tiers(minimum_usd="0.001", overrides=fixed, volume=volume)
+    apply(document)
+    assert documents.export()["pricing_tiers"] == document["pricing_tiers"]
+    assert apply(document).is_noop
+    tier = PricingTier.objects.get()
+    assert tier.versions.count() == 1
+    assert tier.terms().overrides["m"].output == 8_000_000_000
+    apply(tiers(), prune=True)
+    tier.refresh_from_db()
+    assert (tier.minimum_nano, tier.overrides, tier.volume) == (0, None, None)
+    assert tier.versions.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("minimum_usd", "-1"),
+        ("minimum_usd", "NaN"),
+        ("overrides", {"m": {"input": "1"}}),
+        ("overrides", {"m": {"input": "-1", "output": "1"}}),
+        ("overrides", [{"input": "1", "output": "1"}]),
+        ("overrides", {"m": {"input": "1", "output": "1", "windows": [{"from": "1"}]}}),
+        ("volume", "graduated"),
+    ],
+    ids=str,
+)
+def test_wrong_terms_are_refused_where_they_stand(field, value):
+    with pytest.raises(DocumentRefused) as caught:
+        apply(tiers(**{field: value}))
+    assert [each.path for each in caught.value.problems] == [f"pricing_tiers[0].{field}"]
+    assert not PricingTier.objects.exists()

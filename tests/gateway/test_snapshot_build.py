@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.tokens import TokenIssuer
+from apps.billing import models as billing
 from apps.billing.limits import BudgetLimit, QuotaLimit, ScopeLimits
 from apps.billing.pricing import Price, Terms
 from apps.configuration import documents, revisions
@@ -95,7 +96,7 @@ def test_everything_of_a_world():
             team=world.team.name,
             is_active=True,
             book_id=world.price.book_id,
-            terms=Terms(tier_id=world.tier.pk),
+            terms=Terms(tier_id=world.tier.pk, terms_id=world.tier.current_terms_id),
             aliases=frozenset({"gpt-4o-mini"}),
         )
     }
@@ -245,7 +246,31 @@ def test_prices_of_the_past_are_left_out_and_the_newest_start_is_first():
 def test_a_mark_up_is_exact(percent, ppm):
     tier = make_tier(markup_percent=Decimal(percent))
     client = make_client(tier=tier)
-    assert build_snapshot().clients[client.pk].terms == Terms(tier.pk, ppm)
+    assert build_snapshot().clients[client.pk].terms == Terms(tier.pk, ppm, tier.current_terms_id)
+
+
+def test_terms_carry_their_version_the_minimum_and_the_fixed_prices():
+    fixed = {"gpt-4o-mini": {"rates": {"input": 5, "output": 6, "per_search": 7}}}
+    client = make_client(tier=make_tier(minimum_nano=1_000, overrides=fixed))
+    terms = build_snapshot().clients[client.pk].terms
+    assert (terms.terms_id, terms.minimum_nano) == (client.tier.current_terms_id, 1_000)
+    price = terms.overrides["gpt-4o-mini"]
+    assert (price.input, price.output, price.per_search, price.conditions) == (5, 6, 7, None)
+
+
+def test_a_damaged_price_is_left_out_and_the_rest_is_served():
+    book = make_price_book()
+    whole = make_price(book=book)
+    damaged = make_price(book=book, model="other")
+    billing.Price.objects.filter(pk=damaged.pk).update(bands=[{"above": -1}])
+    assert build_snapshot().prices[book.pk] == {"gpt-4o-mini": (whole.version(),)}
+
+
+def test_damaged_terms_price_nothing():
+    client = make_client(tier=make_tier())
+    billing.PricingTier.objects.update(overrides={"m": {"rates": {}}})
+    (built,) = build_snapshot().clients.values()
+    assert (built.id, built.book_id, built.terms) == (client.pk, None, Terms())
 
 
 def test_a_client_without_a_tier_is_not_priced():

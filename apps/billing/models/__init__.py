@@ -1,8 +1,9 @@
 from .catalogue import CatalogueChange
 from .ledger import ClosedPeriod, LedgerEntry
 from .limits import SCOPES, Budget, BudgetWindow, Quota, QuotaHour, QuotaOverride
-from .prices import Price, PriceBook, PricingTier
+from .prices import Price, PriceBook
 from .shared import Counter, GatewayNode
+from .tiers import PricingTier, TierTerms
 
 __all__ = [
     "SCOPES",
@@ -19,4 +20,5 @@ __all__ = [
     "Quota",
     "QuotaHour",
     "QuotaOverride",
+    "TierTerms",
 ]

@@ -16,6 +16,7 @@ from .model import (
     RateName,
     ServiceTier,
     Terms,
+    TierName,
     Window,
 )
 
@@ -30,6 +31,7 @@ __all__ = [
     "RateName",
     "ServiceTier",
     "Terms",
+    "TierName",
     "Window",
     "bill",
     "estimate_prompt_tokens",

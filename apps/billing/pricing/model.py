@@ -45,7 +45,7 @@ Rates = dict[RateName, Nano]
 """Rates that differ, by name. What is not named stays as it is without the condition."""
 
 
-class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Rates of a whole request whose prompt is longer than `above` tokens."""
 
     above: Tokens
@@ -56,7 +56,7 @@ class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"The band above {self.above} tokens has no rates.")
 
 
-class ServiceTier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ServiceTier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a named way of being served costs: its own rates, or a factor on all token rates."""
 
     factor_ppm: Factor = PPM
@@ -67,7 +67,7 @@ class ServiceTier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check_bands(self.bands)
 
 
-class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A part of every day in UTC, from minute `start` until before minute `end`, also over
     midnight. It counts for a request that was admitted within it."""
 
@@ -86,7 +86,7 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return minute >= self.start or minute < self.end
 
 
-class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """When other rates hold than the price's own. They are put on in this order: the band, the
     service tier, its own band, the window; factors multiply."""
 

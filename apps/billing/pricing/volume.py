@@ -22,7 +22,7 @@ Total = tuple[Key, Usage, int]
 Share = Annotated[int, msgspec.Meta(ge=0, le=PPM)]
 
 
-class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What tokens above a volume cost: a part of what was charged, or fixed rates by class."""
 
     above: Tokens

@@ -6,7 +6,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django.db.models import Model, Prefetch, Q
@@ -27,8 +26,6 @@ from chatvault.lib import clock
 from chatvault.lib.errors import UpstreamForbidden
 
 log = logging.getLogger(__name__)
-
-_PPM_PER_PERCENT = 10_000
 
 
 def build_snapshot() -> Snapshot:
@@ -137,14 +134,19 @@ def _prices(now: datetime) -> dict[int, dict[str, tuple[Price, ...]]]:
     books: dict[int, dict[str, tuple[Price, ...]]] = defaultdict(dict)
     rows = billing.Price.objects.filter(Q(valid_to=None) | Q(valid_to__gt=now))
     for row in rows.order_by("-valid_from", "-pk"):
+        try:
+            version = row.version()
+        except ValueError as damage:
+            log.warning("Price %s (%s) is left out: %s", row.pk, row.model, damage)
+            continue
         of_model = books[row.book_id].get(row.model, ())
-        books[row.book_id][row.model] = (*of_model, row.version())
+        books[row.book_id][row.model] = (*of_model, version)
     return dict(books)
 
 
 def _clients(limits: dict[str, dict[int, ScopeLimits]]) -> dict[int, Client]:
     aliases = providers.Alias.objects.only("name")
-    rows = accounts.Client.objects.select_related("team", "tier").prefetch_related(
+    rows = accounts.Client.objects.select_related("team", "tier__current_terms").prefetch_related(
         Prefetch("aliases", aliases)
     )
     return {row.pk: _client(row, limits) for row in rows}
@@ -153,24 +155,29 @@ def _clients(limits: dict[str, dict[int, ScopeLimits]]) -> dict[int, Client]:
 def _client(row: accounts.Client, limits: dict[str, dict[int, ScopeLimits]]) -> Client:
     names = frozenset(alias.name for alias in row.aliases.all())
     scopes = (limits["client"].get(row.pk), limits["team"].get(row.team_id))
+    terms = _terms(row.tier)
     return Client(
         id=row.pk,
         name=row.name,
         team_id=row.team_id,
         team=row.team.name,
         is_active=row.is_active and row.team.is_active,
-        book_id=row.tier.price_book_id if row.tier else None,
-        terms=_terms(row.tier),
+        book_id=row.tier.price_book_id if row.tier and terms is not None else None,
+        terms=terms or Terms(),
         aliases=None if row.may_use_all_aliases else names,
         scopes=tuple(scope for scope in scopes if scope is not None),
     )
 
 
-def _terms(tier: billing.PricingTier | None) -> Terms:
+def _terms(tier: billing.PricingTier | None) -> Terms | None:
+    """None: they are damaged, and nothing is priced by them."""
     if tier is None:
         return Terms()
-    ppm = Decimal(tier.markup_percent) * _PPM_PER_PERCENT
-    return Terms(tier_id=tier.pk, markup_ppm=int(ppm))
+    try:
+        return tier.terms()
+    except ValueError as damage:
+        log.warning("The terms of tier %s are left out: %s", tier.name, damage)
+        return None
 
 
 def _limits() -> dict[str, dict[int, ScopeLimits]]:
