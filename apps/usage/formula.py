@@ -53,7 +53,7 @@ class Versions:
         tiers = {row.tier_id for row in rows if row.tier_id} - self._tiers.keys()
         if tiers:
             self._tiers |= dict.fromkeys(tiers)
-            found = PricingTier.objects.filter(pk__in=tiers)
+            found = PricingTier.objects.filter(pk__in=tiers).select_related("current_terms")
             self._tiers |= {one.pk: terms_of(one) for one in found}
 
     def price_of(self, row: RequestLog) -> pricing.Price | None:
@@ -69,4 +69,4 @@ class Versions:
 
 def terms_of(tier: PricingTier) -> pricing.Terms:
     """The terms of a tier as they are now."""
-    return pricing.Terms(tier.pk, int(tier.markup_percent * 10_000))
+    return tier.terms()
