@@ -6,6 +6,7 @@ Each field reads a document's value into what rows keep (`price_parts`) and writ
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -22,7 +23,7 @@ _USD: Final = Usd(name="")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Parts(Field):
+class _Parts(Field, ABC):
     """A JSON column; None where there is nothing."""
 
     def read(self, value: Any) -> Any:
@@ -38,16 +39,17 @@ class _Parts(Field):
     def write(self, value: Any) -> Any:
         return None if not value else self.shown(value)
 
+    @abstractmethod
     def stored(self, value: Any) -> Any:
         """What the row would keep, of the right shape but not yet checked. Raises Wrong."""
-        raise NotImplementedError
 
+    @abstractmethod
     def checked(self, stored: Any) -> Any:
         """The struct of it. Raises ValueError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shown(self, stored: Any) -> Any:
-        raise NotImplementedError
+        """The document's value of what a row has."""
 
 
 class Bands(_Parts):
