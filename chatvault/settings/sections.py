@@ -9,6 +9,7 @@ from chatvault.settings.celery import CelerySettings
 from chatvault.settings.core import CoreSettings
 from chatvault.settings.database import DatabaseSettings
 from chatvault.settings.gateway import GatewaySettings
+from chatvault.settings.invoicing import InvoicingSettings
 from chatvault.settings.journal import JournalSettings
 from chatvault.settings.logs import LogSettings
 from chatvault.settings.mail import MailSettings
@@ -50,6 +51,7 @@ class Sections:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     throttle: ThrottleSettings = field(default_factory=ThrottleSettings)
+    invoicing: InvoicingSettings = field(default_factory=InvoicingSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
 
     @property
