@@ -91,4 +91,9 @@ TIMETABLE: Final[dict[str, Job]] = {
         Daily(3, 10),
         "Proves that requests, ledger, hourly sums and budgets agree; fails when they do not.",
     ),
+    "compare-bills": Job(
+        "apps.invoicing.tasks.compare_bills",
+        Daily(5, 20),
+        "Sets accepted bills of providers beside our cost again, and tells of drift.",
+    ),
 }

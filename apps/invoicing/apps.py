@@ -5,3 +5,8 @@ class InvoicingConfig(AppConfig):
     name = "apps.invoicing"
     label = "invoicing"
     verbose_name = "Invoicing"
+
+    def ready(self) -> None:
+        from apps.invoicing import permissions
+
+        permissions.register_own()

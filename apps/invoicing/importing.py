@@ -54,7 +54,7 @@ def take(*, provider: Provider, file_name: str, data: bytes, terms: Terms, autho
         raise NotABill(f"The file is larger than {most // 2**20} MiB.", param="file")
     if terms.form not in bills.FORMATS:
         raise NotABill(f"The format is one of {', '.join(bills.FORMATS)}.", param="form")
-    digest = hashlib.sha256(data).hexdigest()
+    digest = _digest(data)
     same = Bill.objects.filter(digest=digest, provider_name=provider.name).exclude(
         state=Bill.State.DISCARDED
     )
@@ -65,22 +65,20 @@ def take(*, provider: Provider, file_name: str, data: bytes, terms: Terms, autho
         )
     try:
         with transaction.atomic():
-            bill = _keep(provider, file_name, data, digest, terms, author)
+            bill = _keep(provider, file_name, data, terms, author)
     except IntegrityError:
         raise InvoicingError("Somebody imported this file at the same moment.") from None
     return bill
 
 
-def _keep(
-    provider: Provider, file_name: str, data: bytes, digest: str, terms: Terms, author: str
-) -> Bill:
+def _keep(provider: Provider, file_name: str, data: bytes, terms: Terms, author: str) -> Bill:
     how = {"day_order": terms.day_order, "decimal_comma": terms.decimal_comma}
     bill = Bill.objects.create(
         provider=provider,
         provider_name=provider.name,
         form=terms.form,
         file_name=file_name[-200:],
-        digest=digest,
+        digest=_digest(data),
         file_bytes=len(data),
         time_zone=terms.time_zone,
         currency=terms.currency,
@@ -90,10 +88,14 @@ def _keep(
         author_name=author[:150],
     )
     BillFile.objects.create(bill=bill, content=gzip.compress(data, mtime=0))
-    told = {"provider": provider.name, "file": bill.file_name, "sha256": digest}
+    told = {"provider": provider.name, "file": bill.file_name, "sha256": bill.digest}
     trail.record("bill.imported", target=bill, after=told)
     _send(bill)
     return bill
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _send(bill: Bill) -> None:
@@ -276,6 +278,9 @@ def _is_outside(bill: Bill, day: date) -> bool:
 
 
 def matcher_of(provider_id: int | None) -> Matcher:
+    """Of a provider that is gone: nothing is known."""
+    if provider_id is None:
+        return Matcher((), ())
     rules = MatchRule.objects.filter(provider_id=provider_id).values_list("billed_model", "model")
     models = Deployment.objects.filter(provider_id=provider_id).order_by()
     return Matcher(

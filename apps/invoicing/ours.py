@@ -46,7 +46,7 @@ def costs_of(bill: Bill) -> dict[tuple[date, str], Cost]:
     rows = _requests(bill, bill.starts_on, bill.ends_on, zone)
     by_day = rows.annotate(day=TruncDate("started_at", tzinfo=zone)).values("day", "deployment_id")
     for row in by_day.annotate(cost=Sum("cost_nano"), count=Count("pk")):
-        one = found[row["day"], models[row["deployment_id"]]]
+        one = found[row["day"], models[int(row["deployment_id"] or 0)]]
         one.nano += int(row["cost"])
         one.requests += int(row["count"])
     for row in _adjusted(bill, rows, zone):
@@ -60,8 +60,9 @@ def models_of(bill: Bill) -> dict[int, str]:
     gone by now."""
     zone = ZoneInfo(bill.time_zone)
     rows = _requests(bill, bill.starts_on, bill.ends_on, zone)
-    names = dict(rows.values_list("deployment_id", "deployment_name").distinct())
-    known = dict(Deployment.objects.filter(pk__in=names).values_list("pk", "model"))
+    served = rows.values_list("deployment_id", "deployment_name").distinct()
+    names = {pk: name for pk, name in served if pk is not None}
+    known = dict(Deployment.objects.filter(pk__in=list(names)).values_list("pk", "model"))
     return {pk: known.get(pk) or name.partition("@")[0] for pk, name in names.items()}
 
 

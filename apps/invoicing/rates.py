@@ -30,6 +30,7 @@ _PICO: Final = 10**ExchangeRate.PLACES
 _QUANTUM: Final = Decimal(1).scaleb(-ExchangeRate.PLACES)
 _MOST: Final = Decimal(10**11)
 _MOST_SHOWN: Final = 20
+_MONTHS: Final = "janfebmaraprmayjunjulaugsepoctnovdec"
 
 
 class Dated(NamedTuple):
@@ -154,9 +155,8 @@ def _ecb_day(text: str) -> date:
     """2026-10-30, or "30 October 2026" as the ECB's daily file writes it."""
     parts = text.split()
     if len(parts) == 3 and parts[1].isalpha():
-        months = "jan feb mar apr may jun jul aug sep oct nov dec".split()
         try:
-            return date(int(parts[2]), months.index(parts[1][:3].lower()) + 1, int(parts[0]))
+            return date(int(parts[2]), _MONTHS.index(parts[1][:3].lower()) // 3 + 1, int(parts[0]))
         except ValueError:
             raise Wrong(f"the date cannot be read ({text[:30]!r})") from None
     return day_of(text, UTC)
@@ -225,4 +225,3 @@ def _keep(given: Iterable[_Given], source: str) -> Imported:
     result = Imported(len(new), len(changed), len(wanted) - len(new) - len(changed))
     trail.record("exchangerate.imported", after={"source": source, **result._asdict()})
     return result
-

@@ -11,15 +11,18 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 
+from apps import alerts
 from apps.invoicing import importing, ours
 from apps.invoicing.errors import InvoicingError
-from apps.invoicing.matching import OUTSIDE, UNKNOWN
+from apps.invoicing.matching import NOT_OURS, UNKNOWN, UNNAMED
 from apps.invoicing.models import Bill, BillLine, BillMatch
 from apps.usage.models import KeptSince
 from chatvault.lib import clock
 from chatvault.lib.money import format_usd, nano_from_usd, usd_from_nano
 
 TOPIC: Final = "reconciliation.drift"
+_BY_NAME: Final = (UNKNOWN, NOT_OURS, UNNAMED)
+"""What the name of a line led to; a tax or a day outside stays what it is."""
 
 
 def compare(bill: Bill) -> list[BillMatch]:
@@ -92,16 +95,13 @@ def _match_again(bill: Bill) -> None:
     matcher = importing.matcher_of(bill.provider_id)
     changed = []
     for line in bill.lines.all():
-        if line.unmatched == OUTSIDE or (line.unmatched and line.unmatched not in _FROM_NAMES):
+        if line.unmatched and line.unmatched not in _BY_NAME:
             continue
         model, why = matcher.find(line.billed_model)
         if (line.model, line.unmatched) != (model, why):
             line.model, line.unmatched = model, why
             changed.append(line)
     BillLine.objects.bulk_update(changed, ["model", "unmatched"], batch_size=500)
-
-
-_FROM_NAMES: Final = (UNKNOWN, "not ours, by a match rule", "names no model")
 
 
 @transaction.atomic
@@ -121,8 +121,6 @@ def _keep(bill: Bill, matches: list[BillMatch]) -> None:
 
 def _tell(bill: Bill, *, is_new: bool) -> None:
     """Once for each amount that the drift has."""
-    from apps.alerts import alerts
-
     drift = bill.drift_nano
     share = percent(drift, bill.matched_usd_nano)
     more = "more" if drift > 0 else "less"
@@ -144,4 +142,5 @@ def _tell(bill: Bill, *, is_new: bool) -> None:
             "drift_usd": str(usd_from_nano(drift)),
             "is_new": is_new,
         },
+        link=f"/admin/invoicing/bill/{bill.pk}/change/",
     )

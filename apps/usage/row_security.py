@@ -25,6 +25,7 @@ _OF_OWNER: Final = (
 )
 _OF_PAYER: Final = "payer_id IN (SELECT id FROM accounts_client)"
 _OF_APPLICATION: Final = "application_id IN (SELECT id FROM oauth_application)"
+_OF_STATEMENT: Final = "statement_id IN (SELECT id FROM invoicing_statement)"
 _OF_NOBODY: Final = "false"
 POLICIES: Final = {
     "accounts_team": "id = ANY ((SELECT chatvault_team_ids())::bigint[])",
@@ -68,6 +69,10 @@ POLICIES: Final = {
     "repricing_repricedrequest": _OF_NOBODY,
     "sign_in_invitation": _OF_TEAM,
     "sign_in_rolerule": _OF_TEAM,
+    "invoicing_statement": _OF_TEAM,
+    "invoicing_statementline": _OF_STATEMENT,
+    "invoicing_statementfile": _OF_STATEMENT,
+    "invoicing_creditedentry": _OF_STATEMENT,
     "sign_in_mappedrole": _OF_TEAM,
 }
 """By table: which rows are of the teams that the session named. What a table refers to is
