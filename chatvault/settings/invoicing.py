@@ -16,7 +16,7 @@ class InvoicingSettings(Section):
     """In which the months of statements and closes begin, such as `Europe/Berlin`. Do not change it
     once statements have been issued."""
     tolerance_percent: Decimal = Field(Decimal(1), ge=0, le=100)
-    """A bill may differ from our cost by so much of it before it counts as drift; 0.5 is allowed."""
+    """A bill may differ from our cost by so much before it counts as drift; 0.5 is allowed."""
     tolerance_usd: Decimal = Field(Decimal(1), ge=0)
     """Differences of a whole bill up to this many USD are never drift."""
     rate_max_age_days: int = Field(7, ge=0, le=366)

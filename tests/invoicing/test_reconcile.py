@@ -231,7 +231,7 @@ def test_the_cost_of_a_closed_month_is_corrected_with_todays_date(world: World, 
 
 def test_an_undo_that_cannot_be_whole_is_not_begun(world: World, billed: Bill):
     made = adjust(billed)
-    request_id = LedgerEntry.objects.filter(batch_id=made.batch_id).first().request_id  # type: ignore[union-attr]
+    request_id = LedgerEntry.objects.filter(batch_id=made.batch_id)[0].request_id
     ledger.adjust(
         request_id=request_id, charged_delta=0, cost_delta=-cost_of(request_id), author="x",
         reason="free",

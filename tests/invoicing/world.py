@@ -104,4 +104,3 @@ def accepted(world: World, *rows: str, **terms: Any) -> Bill:
     importing.accept(bill=bill)
     bill.refresh_from_db()
     return bill
-
