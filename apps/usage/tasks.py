@@ -8,8 +8,7 @@ from celery import shared_task
 from apps.configuration import jobs
 from apps.configuration.job_errors import JobProblem
 from apps.configuration.models import JobRun
-from apps.usage import error_review, partitions, retention, rollups
-from apps.usage.verify import verify
+from apps.usage import error_review, partitions, retention, rollups, self_audit
 from chatvault.lib import clock
 
 _HOUR: Final = timedelta(hours=1)
@@ -52,13 +51,15 @@ def apply_retention(job: jobs.Job) -> None:
 
 @jobs.task("verify-ledger", unit="checks")
 def verify_ledger(job: jobs.Job) -> None:
-    """Fails when requests, ledger, hourly sums and budgets do not tell the same story."""
-    findings = verify()
-    job.progress(len(findings), len(findings))
-    wrong = [f"{each.name}: {each.differences}" for each in findings if each.differences]
+    """Keeps what it found. Fails when requests, ledger, hourly sums and budgets do not tell the
+    same story."""
+    check = self_audit.run(progress=job.progress)
+    wrong = [
+        f"{each['name']}: {each['differences']}" for each in check.findings if each["differences"]
+    ]
     if wrong:
         raise JobProblem(
-            f"Differences found. {'; '.join(wrong)}. `manage.py verify_ledger` shows examples."
+            f"Differences found. {'; '.join(wrong)}. The page Self-audit shows examples."
         )
 
 

@@ -85,6 +85,7 @@ NAVIGATION: list[dict[str, Any]] = [
         },
         _page("Errors", "error", "usage.errorgroup"),
         _page("Ledger", "account_balance", "billing.ledgerentry"),
+        _page("Self-audit", "fact_check", "usage.ledgercheck"),
         _page("Journal", "database", "usage.journalcursor"),
         _page("Gateway nodes", "dns", "billing.gatewaynode"),
     ),

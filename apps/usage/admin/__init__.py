@@ -4,5 +4,6 @@ from apps.usage.admin.errors import ErrorGroupAdmin
 from apps.usage.admin.journal import JournalAdmin
 from apps.usage.admin.nodes import NodeAdmin
 from apps.usage.admin.request_log import RequestLogAdmin
+from apps.usage.admin.self_audit import LedgerCheckAdmin
 
-__all__ = ["ErrorGroupAdmin", "JournalAdmin", "NodeAdmin", "RequestLogAdmin"]
+__all__ = ["ErrorGroupAdmin", "JournalAdmin", "LedgerCheckAdmin", "NodeAdmin", "RequestLogAdmin"]

@@ -1,3 +1,4 @@
+from .check import LedgerCheck
 from .errors import ErrorGroup, ErrorHour, RefusalSample
 from .journal import JournalCursor, OpenIntent
 from .kept import KeptSince
@@ -11,6 +12,7 @@ __all__ = [
     "HourlyRollup",
     "JournalCursor",
     "KeptSince",
+    "LedgerCheck",
     "OpenIntent",
     "RefusalSample",
     "RequestLog",
