@@ -6,6 +6,7 @@ from apps.accounts.api import schema  # noqa: F401 – names the ways to authent
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.accounts.api.urls")),
+    path("", include("apps.alerts.api.urls")),
     path("", include("apps.billing.api.urls")),
     path("", include("apps.oauth.api.urls")),
     path("", include("apps.gateway.api_urls")),

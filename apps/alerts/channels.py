@@ -24,7 +24,7 @@ from chatvault.lib.http_guard import DEFAULT_PORTS, AddressGuard, Target, parse_
 
 MOST_MAILBOXES: Final = 20
 LEAST_SECRET: Final = 16
-_TOLD: Final = ("name", "kind", "team_id", "recipients", "address", "topics", "is_active")
+_TOLD: Final = ("name", "kind", "recipients", "address", "topics", "is_active")
 Kind = Channel.Kind
 
 
@@ -65,17 +65,16 @@ def prepare(channel: Channel, *, secret_url: str = "", signing_secret: str = "")
 
 
 @transaction.atomic
-def save(channel: Channel, *, has_new_secret: bool = False) -> None:
-    """What `prepare` has made ready."""
-    before = Channel.objects.filter(pk=channel.pk).first()
-    channel.save()
+def save(channel: Channel, *, entered: Iterable[str] = ()) -> bool:
+    """What `prepare` has made ready; `entered` names what was given anew and is secret. Whether
+    there was anything to save."""
+    before = Channel.objects.select_related("team").filter(pk=channel.pk).first()
     old, new = _fields(before), _fields(channel)
     differs = [name for name in new if old.get(name) != new[name]]
-    after = {name: new[name] for name in differs}
-    if has_new_secret:
-        after["target"] = "entered anew"
+    after = {name: new[name] for name in differs} | dict.fromkeys(entered, "entered anew")
     if not after:
-        return
+        return False
+    channel.save()
     trail.record(
         "channel.changed" if before else "channel.added",
         target=channel,
@@ -83,6 +82,7 @@ def save(channel: Channel, *, has_new_secret: bool = False) -> None:
         after=after,
         team_id=channel.team_id,
     )
+    return True
 
 
 @transaction.atomic
@@ -119,8 +119,12 @@ def test(*, channel: Channel, by: str) -> Delivery:
             attempts=1,
             next_at=now + delivery.LEASE,
         )
-        trail.record("channel.tested", target=channel, team_id=channel.team_id)
-    return delivery.perform(row, is_test=True) or Delivery.objects.get(pk=row.pk)
+    tried = delivery.perform(row, is_test=True) or Delivery.objects.get(pk=row.pk)
+    # afterwards: whoever writes the trail is alone with it until the transaction ends
+    trail.record(
+        "channel.tested", target=channel, after={"result": tried.state}, team_id=channel.team_id
+    )
+    return tried
 
 
 def check_webhook(url: str) -> str:
@@ -187,4 +191,7 @@ def _check_topics(chosen: Iterable[Any]) -> None:
 
 
 def _fields(channel: Channel | None) -> dict[str, Any]:
-    return {name: getattr(channel, name) for name in _TOLD} if channel else {}
+    if channel is None:
+        return {}
+    team = {"team": channel.team.name if channel.team else ""}
+    return {name: getattr(channel, name) for name in _TOLD} | team

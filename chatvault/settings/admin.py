@@ -130,6 +130,12 @@ NAVIGATION: list[dict[str, Any]] = [
         _page("Catalogue", "difference", "billing.cataloguechange"),
     ),
     _group(
+        "Alerts",
+        _page("Alerts", "notifications", "alerts.alert"),
+        _page("Channels", "campaign", "alerts.channel"),
+        _page("Deliveries", "outgoing_mail", "alerts.delivery"),
+    ),
+    _group(
         "Sign-in",
         _page("Invitations", "mail", "sign_in.invitation"),
         _page("Identity providers", "passkey", "sign_in.identityprovider"),

@@ -22,6 +22,7 @@ from apps.configuration.models import ScheduledJob
 from tests import factories
 from tests.audit.pages import posted
 from tests.factories import make_key, make_membership, make_user
+from tests.factories.alerts import make_channel
 
 pytestmark = pytest.mark.django_db
 
@@ -45,6 +46,7 @@ def _outside_provider() -> Model:
 
 
 CHANGES: dict[str, Change] = {
+    "alerts.channel": (make_channel, {"name": "renamed"}),
     "accounts.team": (factories.make_team, {"description": "new words"}),
     "accounts.client": (factories.make_client, {"description": "new words"}),
     "accounts.apikey": (lambda: make_key().key, {"name": "renamed"}),

@@ -15,6 +15,7 @@ from django_celery_beat.models import IntervalSchedule
 
 from apps.accounts import permissions, signing
 from apps.accounts.models import ApiKey, Client, Membership, Team, User
+from apps.alerts.models import Alert, Channel
 from apps.billing.models import Quota, QuotaOverride
 from apps.configuration.models import ScheduledJob
 from apps.oauth import services
@@ -33,6 +34,7 @@ from tests.factories import (
     make_team,
     make_user,
 )
+from tests.factories.alerts import make_alert, make_channel, make_delivery
 from tests.factories.numbers import unique
 from tests.factories.oauth import make_application, make_grant
 
@@ -147,6 +149,11 @@ MADE: Final[dict[str, Callable[[Place], Model]]] = {
         max_uses=1,
         user=None,
     )[0],
+    "alerts.channel": lambda place: make_channel(team=place.team),
+    "alerts.alert": lambda place: make_alert(team_id=place.team.pk),
+    "alerts.delivery": lambda place: make_delivery(
+        channel=place.row(Channel), alert=place.row(Alert)
+    ),
     "billing.quota": lambda place: make_quota(client=place.client),
     "billing.quotaoverride": lambda place: QuotaOverride.objects.create(
         quota=place.row(Quota),

@@ -39,6 +39,8 @@ _WORDS: Final = {
 API_ROWS: Final = {
     "teams": "accounts.team", "clients": "accounts.client", "keys": "accounts.apikey",
     "people": "accounts.user", "quotas": "billing.quota",
+    "alert-channels": "alerts.channel", "alerts": "alerts.alert",
+    "alert-deliveries": "alerts.delivery",
     "quota-overrides": "billing.quotaoverride", "oauth": "oauth.application",
 }  # fmt: skip
 """Whose rows the arguments of `/api/v1/<word>/…` are."""

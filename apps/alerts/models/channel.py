@@ -57,9 +57,13 @@ class Channel(models.Model):
                 fields=["team", "name"],
                 condition=Q(team__isnull=False),
                 name="alert_channel_of_team_once",
+                violation_error_message="The team has a channel of this name already.",
             ),
             models.UniqueConstraint(
-                fields=["name"], condition=Q(team__isnull=True), name="alert_channel_once"
+                fields=["name"],
+                condition=Q(team__isnull=True),
+                name="alert_channel_once",
+                violation_error_message="There is a channel of this name already.",
             ),
             models.CheckConstraint(
                 condition=(Q(kind="email", sealed="") & ~Q(recipients=""))

@@ -1,0 +1,1 @@
+"""What alerts add to `/api/v1/`."""
