@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import django_filters
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -18,6 +18,8 @@ from apps.accounts.roles import Capability
 from apps.alerts import message, services
 from apps.alerts.models import Alert, Delivery
 from chatvault.lib.errors import Conflict
+
+READING: Final = ["get", "head", "options"]
 
 
 class AlertSerializer(serializers.ModelSerializer[Alert]):
@@ -63,7 +65,7 @@ class AlertViewSet(Rows):
     write = Capability.ALERTS_WRITE
     rows = Alert.objects.order_by("-pk")
     serializer_class = AlertSerializer
-    http_method_names: ClassVar[list[str]] = ["get", "head", "options"]
+    http_method_names = READING
     filterset_class = AlertFilters
 
 
@@ -110,7 +112,7 @@ class DeliveryViewSet(Rows):
     write = Capability.ALERTS_WRITE
     rows = Delivery.objects.select_related("alert", "channel").order_by("-pk")
     serializer_class = DeliverySerializer
-    http_method_names: ClassVar[list[str]] = ["get", "head", "options", "post"]
+    http_method_names = [*READING, "post"]
     filterset_class = DeliveryFilters
 
     @extend_schema(
