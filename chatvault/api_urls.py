@@ -10,4 +10,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.billing.api.urls")),
     path("", include("apps.oauth.api.urls")),
     path("", include("apps.gateway.api_urls")),
+    path("", include("apps.usage.api.urls")),
 ]

@@ -34,6 +34,17 @@ TIMETABLE: Final[dict[str, Job]] = {
         Every(_HOUR_S),
         "Recomputes the hourly sums of every hour that closed since the last run.",
     ),
+    "sum-up-days": Job(
+        "apps.usage.tasks.sum_up_days",
+        Every(_HOUR_S),
+        "Sums up the days that are over, for reports of long spans.",
+    ),
+    "tend-exports": Job(
+        "apps.usage.tasks.tend_exports",
+        Every(5 * _MINUTE_S),
+        "Goes on with exports that were interrupted, and removes files that are kept no longer.",
+        is_recorded=False,
+    ),
     "review-errors": Job(
         "apps.usage.tasks.review_errors",
         Every(5 * _MINUTE_S),

@@ -11,6 +11,8 @@ def register_own() -> None:
     register("usage.requestlog", of_team)
     register("usage.hourlyrollup", of_team)
     register("usage.ledgercheck", Rows(view=C.BILLING_READ, change=C.BILLING_WRITE))
+    register("usage.dayrollup", of_team)
+    register("usage.usageexport", Rows(view=C.USAGE_READ, change=C.USAGE_READ, teams=("team_id",)))
     of_client = Rows(view=C.USAGE_READ, change=C.OPERATIONS_WRITE, client_column="client_id")
     register("usage.errorgroup", of_client)
     register("usage.refusalsample", Rows(view=C.USAGE_READ, client_column="client_id"))

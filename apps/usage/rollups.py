@@ -11,6 +11,7 @@ from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Coalesce
 
 from apps.billing import budget_windows
+from apps.usage import day_sums
 from apps.usage.models import HourlyRollup, KeptSince, RequestLog
 from chatvault.lib import failpoints
 
@@ -45,6 +46,7 @@ def recompute(hour_start: datetime, hour_end: datetime) -> int:
             kept_since = KeptSince.of(KeptSince.Subject.REQUESTS)
             if kept_since is not None and hour < kept_since:
                 continue
+            day_sums.forget([hour])
             HourlyRollup.objects.filter(hour=hour).delete()
             if failpoints.ARMED:
                 failpoints.reach("sums-cleared")

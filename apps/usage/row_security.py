@@ -55,6 +55,10 @@ POLICIES: Final = {
     "billing_closedperiod": f"team_id IS NULL OR {_OF_TEAM}",
     "usage_requestlog": _OF_TEAM,
     "usage_hourlyrollup": _OF_TEAM,
+    "usage_dayrollup": _OF_TEAM,
+    "usage_latencyday": _OF_TEAM,
+    "usage_tagday": _OF_TEAM,
+    "usage_usageexport": "team_ids <@ to_jsonb((SELECT chatvault_team_ids()))",
     "usage_attempt": "EXISTS (SELECT 1 FROM usage_requestlog WHERE "
     "usage_requestlog.request_id = usage_attempt.request_id)",
     "usage_refusalsample": _OF_CLIENT,

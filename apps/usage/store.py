@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from django.db import connection, models
 
 from apps.billing.ledger import LedgerRow
 from apps.billing.models import LedgerEntry
+from apps.usage import day_sums
 from apps.usage.models import Attempt, HourlyRollup, RequestLog
 from apps.usage.rows import AttemptRow, RequestRow, RollupKey, RollupSums
 
@@ -68,6 +70,7 @@ def add_rollups(sums: dict[RollupKey, RollupSums]) -> None:
     """Add to the sums of their hours."""
     if not sums:
         return
+    day_sums.forget({datetime.fromisoformat(key.hour).replace(tzinfo=UTC) for key in sums})
     values = [(*key, *msgspec.structs.astuple(sums[key])) for key in sorted(sums)]
     with connection.cursor() as cursor:
         cursor.executemany(_upsert_rollup(), values)

@@ -8,7 +8,15 @@ from celery import shared_task
 from apps.configuration import jobs
 from apps.configuration.job_errors import JobProblem
 from apps.configuration.models import JobRun
-from apps.usage import error_review, partitions, retention, rollups, self_audit
+from apps.usage import (
+    day_sums,
+    error_review,
+    exports,
+    partitions,
+    retention,
+    rollups,
+    self_audit,
+)
 from chatvault.lib import clock
 
 _HOUR: Final = timedelta(hours=1)
@@ -74,3 +82,21 @@ def _caught_up(row: JobRun) -> datetime:
     done = JobRun.objects.filter(name=row.name, state=JobRun.State.DONE).order_by("-pk")
     began = done.values_list("started_at", flat=True).first()
     return began if began is not None else clock.now() - _MOST
+
+
+@jobs.task("sum-up-days", unit="days")
+def sum_up_days(job: jobs.Job) -> None:
+    """Sum up the days that are over, for reports of long spans; twice changes nothing."""
+    day_sums.sum_up(progress=job.progress)
+
+
+@jobs.task("make-export", unit="days")
+def make_export(job: jobs.Job, export: int) -> None:
+    """Make the file of an export; goes on where another run stopped."""
+    exports.make(export, progress=job.progress)
+
+
+@shared_task(acks_late=True)
+def tend_exports() -> None:
+    """Go on with unfinished exports, and remove those that are kept no longer."""
+    exports.tend()

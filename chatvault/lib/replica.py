@@ -23,7 +23,10 @@ from django.template.response import SimpleTemplateResponse
 from chatvault.lib import clock, tenancy
 from chatvault.settings.database import OWNER, REPLICA
 
-REPORTED: Final = ("usage.requestlog", "usage.attempt", "usage.hourlyrollup", "billing.ledgerentry")
+REPORTED: Final = (
+    *("usage.requestlog", "usage.attempt", "usage.hourlyrollup", "billing.ledgerentry"),
+    *("usage.summedday", "usage.dayrollup", "usage.latencyday", "usage.keptsince"),
+)
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _LOOK_S: Final = 1.0

@@ -16,6 +16,7 @@ from chatvault.settings.mail import MailSettings
 from chatvault.settings.metrics import MetricsSettings
 from chatvault.settings.oauth import OAuthSettings
 from chatvault.settings.redis import RedisSettings
+from chatvault.settings.reports import ReportSettings
 from chatvault.settings.retention import RetentionSettings
 from chatvault.settings.security import SecuritySettings
 from chatvault.settings.serving import ServingSettings
@@ -44,6 +45,7 @@ class Sections:
     celery: CelerySettings = field(default_factory=CelerySettings)
     billing: BillingSettings = field(default_factory=BillingSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    reports: ReportSettings = field(default_factory=ReportSettings)
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     mail: MailSettings = field(default_factory=MailSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)

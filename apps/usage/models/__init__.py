@@ -1,5 +1,7 @@
 from .check import LedgerCheck
+from .day import DayRollup, LatencyDay, SummedDay, TagDay
 from .errors import ErrorGroup, ErrorHour, RefusalSample
+from .export import UsageExport
 from .journal import JournalCursor, OpenIntent
 from .kept import KeptSince
 from .request import Attempt, RequestLog
@@ -7,13 +9,18 @@ from .rollup import HourlyRollup
 
 __all__ = [
     "Attempt",
+    "DayRollup",
     "ErrorGroup",
     "ErrorHour",
     "HourlyRollup",
     "JournalCursor",
     "KeptSince",
+    "LatencyDay",
     "LedgerCheck",
     "OpenIntent",
     "RefusalSample",
     "RequestLog",
+    "SummedDay",
+    "TagDay",
+    "UsageExport",
 ]

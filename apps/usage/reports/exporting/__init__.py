@@ -1,0 +1,1 @@
+"""Requests as files: CSV, JSON, Parquet, and CSV by the FinOps standard FOCUS."""

@@ -1,0 +1,42 @@
+"""Which UTC days are summed up as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from apps.usage.models import SummedDay
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class ReadyDays:
+    """Days whose sums were right when they were looked up, each with the number of its sum.
+
+    A row that comes late takes the number away, and a new sum gets another one. So sums that were
+    read between two looks which found the same numbers belong together.
+    """
+
+    start: datetime | None = None
+    end: datetime | None = None
+    numbers: Mapping[date, int] = field(default_factory=dict)
+
+    @classmethod
+    def between(cls, start: datetime, end: datetime) -> ReadyDays:
+        return cls(start, end, _numbers(start, end))
+
+    def has(self, day: date) -> bool:
+        return day in self.numbers
+
+    def are_as_before(self) -> bool:
+        if self.start is None or self.end is None or not self.numbers:
+            return True
+        now = _numbers(self.start, self.end)
+        return all(now.get(day) == number for day, number in self.numbers.items())
+
+
+def _numbers(start: datetime, end: datetime) -> dict[date, int]:
+    rows = SummedDay.objects.filter(is_ready=True, day__gte=start - _DAY, day__lt=end + _DAY)
+    return {day.date(): number for day, number in rows.values_list("day", "pk")}
