@@ -18,13 +18,16 @@ class MoneyMedia:
     """For `Media` of admins that show bars, examples or amounts."""
 
     css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("billing/money.css",)}
-    js = ("billing/examples.js",)
+    js = ("billing/examples.js", "billing/bills.js")
 
 
 class UsdField(forms.DecimalField):
-    """USD with up to 9 places; `clean` gives nano-USD."""
+    """USD with up to 9 places; `clean` gives nano-USD, and `empty` for an empty field."""
 
-    def __init__(self, *, per: str = "", example: str = "", **options: Any) -> None:
+    def __init__(
+        self, *, per: str = "", example: str = "", empty: int | None = None, **options: Any
+    ) -> None:
+        self.empty = empty
         attrs = {"inputmode": "decimal", "autocomplete": "off", "prefix": "$", "class": "cv-usd"}
         if per:
             attrs |= {"suffix": per, "class": "cv-usd cv-unit"}
@@ -43,7 +46,7 @@ class UsdField(forms.DecimalField):
     def clean(self, value: Any) -> Any:
         amount = super().clean(value)
         if amount is None:
-            return None
+            return self.empty
         try:
             return nano_from_usd(amount)
         except ValueError as error:

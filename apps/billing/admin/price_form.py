@@ -11,7 +11,14 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
-from apps.billing import list_prices
+from apps.billing import list_prices, price_parts, pricing
+from apps.billing.admin.condition_fields import (
+    VolumeFields,
+    bands_field,
+    tiers_field,
+    volume_of,
+    windows_field,
+)
 from apps.billing.admin.money import MoneyForm, UsdField
 from apps.billing.models import Price
 from apps.providers.models import Deployment
@@ -28,8 +35,14 @@ MONEY = {
     "reasoning_usd": "reasoning_nano",
     "audio_input_usd": "audio_input_nano",
     "audio_output_usd": "audio_output_nano",
+    "image_input_usd": "image_input_nano",
+    "image_output_usd": "image_output_nano",
     "per_request_usd": "per_request_nano",
+    "per_second_usd": "per_second_nano",
+    "per_image_usd": "per_image_nano",
+    "per_search_usd": "per_search_nano",
 }
+CONDITIONS = ("bands", "service_tiers", "windows")
 
 
 class ModelNameWidget(UnfoldAdminTextInputWidget):
@@ -47,10 +60,13 @@ def _rate(label: str, help_text: str = "", **options: Any) -> UsdField:
     return UsdField(label=label, help_text=help_text, per=PER_1M, **options)
 
 
-class PriceForm(MoneyForm):
-    """What is saved is a version: see PriceAdmin."""
+def _each(label: str, per: str, help_text: str, **options: Any) -> UsdField:
+    return UsdField(label=label, help_text=help_text, per=per, required=False, empty=0, **options)
 
-    money = MONEY
+
+class RateFields(VolumeFields):
+    """All that makes a price, without where and when it holds."""
+
     input_usd = _rate("Input", "Prompt tokens.", example="input")
     output_usd = _rate("Output", "Completion tokens.", example="output")
     cached_input_usd = _rate(
@@ -65,13 +81,47 @@ class PriceForm(MoneyForm):
     reasoning_usd = _rate("Reasoning", "Reasoning tokens. Empty: as output.", required=False)
     audio_input_usd = _rate("Audio input", "Empty: as input.", required=False)
     audio_output_usd = _rate("Audio output", "Empty: as output.", required=False)
-    per_request_usd = UsdField(
-        label="Per request",
-        help_text="Added to every request, whatever its tokens. Empty: nothing.",
-        per="per request",
+    image_input_usd = _rate("Image input", "Image tokens. Empty: as input.", required=False)
+    image_output_usd = _rate("Image output", "Image tokens. Empty: as output.", required=False)
+    per_request_usd = _each(
+        "Per request",
+        "per request",
+        "Added to every request, whatever its tokens. Empty: nothing.",
         example="per_request",
-        required=False,
     )
+    per_second_usd = _each(
+        "Per second", "per second", "Of audio or video, to the millisecond. Empty: nothing."
+    )
+    per_image_usd = _each("Per image", "per image", "For each image made. Empty: nothing.")
+    per_search_usd = _each(
+        "Per search", "per search", "For each web search; $10 per 1,000 is 0.01. Empty: nothing."
+    )
+    bands = bands_field()
+    service_tiers = tiers_field()
+    windows = windows_field()
+
+
+def lines_of(price: Price) -> str:
+    """The conditions of a saved price as the form has them."""
+    fields: dict[str, Any] = RateFields.base_fields
+    texts = [fields[name].prepare_value(getattr(price, name)) for name in CONDITIONS]
+    if price.volume:
+        kind = price.volume["kind"].replace("_", " ")
+        texts.append(f"Volume, {kind}:\n{fields['volume_steps'].prepare_value(price.volume)}")
+    return "\n".join(filter(None, texts))
+
+
+def price_of(cleaned: dict[str, Any]) -> pricing.Price:
+    """A price as a valid form has it."""
+    rates = {attribute.removesuffix("_nano"): cleaned[name] for name, attribute in MONEY.items()}
+    conditions = price_parts.conditions_of(*(cleaned[name] for name in CONDITIONS))
+    return pricing.Price(id=0, model="", conditions=conditions, **rates)
+
+
+class PriceForm(MoneyForm, RateFields):
+    """What is saved is a version: see PriceAdmin."""
+
+    money = MONEY
     confirmed = forms.BooleanField(
         label="This price is right, although the catalogue says otherwise",
         required=False,
@@ -80,10 +130,12 @@ class PriceForm(MoneyForm):
 
     class Meta:
         model = Price
-        fields = ("book", "model", "valid_from", "valid_to")
+        fields = ("book", "model", "deployment", "valid_from", "valid_to")
         widgets = {"model": ModelNameWidget}
         help_texts = {
             "book": "The list that the price belongs to.",
+            "deployment": "Only where this deployment serves the model; it comes before the "
+            "model's price. Empty: whichever serves it.",
             "valid_from": "Empty: from now on. A price of this model that holds then ends there.",
             "valid_to": "Empty: until further notice.",
         }
@@ -93,9 +145,12 @@ class PriceForm(MoneyForm):
         if "valid_from" in self.fields:
             self.fields["valid_from"].required = False
             self.fields["valid_from"].initial = None
-
-    def clean_per_request_usd(self) -> int:
-        return self.cleaned_data["per_request_usd"] or 0
+        if self.instance.pk:
+            for name in CONDITIONS:
+                self.initial.setdefault(name, getattr(self.instance, name))
+            if self.instance.volume:
+                self.initial.setdefault("volume_kind", self.instance.volume["kind"])
+                self.initial.setdefault("volume_steps", self.instance.volume)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -104,10 +159,18 @@ class PriceForm(MoneyForm):
         start = (cleaned.get("valid_from") or now) if is_new else self.instance.valid_from
         book = cleaned.get("book") if is_new else self.instance.book
         model = cleaned.get("model") if is_new else self.instance.model
+        place = cleaned.get("deployment") if is_new else self.instance.deployment_id
+        for name in CONDITIONS:
+            if name in cleaned:
+                setattr(self.instance, name, cleaned[name])
+        self.instance.volume = volume_of(cleaned)
+        if is_new and place is not None and model and place.model != model:
+            self.add_error("deployment", f"It serves {place.model}, not {model}.")
         if is_new and start < now and "valid_from" not in self.errors:
             self.add_error("valid_from", "This has passed. Leave it empty to begin now.")
         if book is not None and model:
-            self._check_period(cleaned, book.prices.filter(model=model), start, now)
+            versions = book.prices.filter(model=model, deployment=place)
+            self._check_period(cleaned, versions, start, now)
         if model:
             self._check_catalogue(cleaned, model)
         return {**cleaned, "valid_from": start}
@@ -138,9 +201,13 @@ class PriceForm(MoneyForm):
         listed = list_prices.list_rates(model, list_prices.families_of(model))
         if listed is None or cleaned.get("confirmed"):
             return
-        for name in ("input_usd", "output_usd", "cached_input_usd"):
-            nano, usual = cleaned.get(name), listed[MONEY[name]]
-            if nano is None or not (doubt := list_prices.doubt(nano, usual)):
+        for name, attribute in MONEY.items():
+            nano, usual = cleaned.get(name), listed.get(attribute)
+            if (
+                nano is None
+                or not isinstance(usual, int)
+                or not (doubt := list_prices.doubt(nano, usual))
+            ):
                 continue
             self.add_error(
                 name,

@@ -8,19 +8,28 @@ from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
 from apps.accounts.admin.pages import VersionedPage
-from apps.billing import services, words
+from apps.billing import bill_examples, services, words
+from apps.billing.admin.bill_examples import BillExamples, first_error
 from apps.billing.admin.money import MoneyMedia, usd_column
-from apps.billing.admin.price_form import MONEY, PriceForm
+from apps.billing.admin.price_form import (
+    CONDITIONS,
+    MONEY,
+    PriceForm,
+    RateFields,
+    lines_of,
+    price_of,
+)
 from apps.billing.models import Price
 from apps.providers.admin.next_step import SaysNext, page_link
 from chatvault.lib import clock
 
+RATES_KEPT = (*MONEY.values(), *CONDITIONS, "volume")
 STATES = {"current": "success", "to come": "info", "ended": ""}
 
 
@@ -57,7 +66,7 @@ class StateFilter(DropdownFilter):
 
 
 @admin.register(Price)
-class PriceAdmin(SaysNext, VersionedPage):
+class PriceAdmin(BillExamples, SaysNext, VersionedPage):
     """A price that holds is never rewritten: saving a change ends it and begins another one, so
     what was booked can always be explained. Prices that have ended stay as they are."""
 
@@ -68,12 +77,12 @@ class PriceAdmin(SaysNext, VersionedPage):
     )  # fmt: skip
     list_filter = (StateFilter, ("book", RelatedDropdownFilter))
     list_filter_submit = True
-    list_select_related = ("book",)
+    list_select_related = ("book", "deployment")
     search_fields = ("model", "book__name")
-    autocomplete_fields = ("book",)
+    autocomplete_fields = ("book", "deployment")
     actions = ("end_now",)
     fieldsets = (
-        (None, {"fields": ("book", "model")}),
+        (None, {"fields": ("book", ("model", "deployment"))}),
         (
             "Price in USD per 1,000,000 tokens",
             {"fields": (("input_usd", "output_usd"), "cached_input_usd", "example")},
@@ -84,10 +93,25 @@ class PriceAdmin(SaysNext, VersionedPage):
                 "fields": (
                     ("cache_write_usd", "cache_write_1h_usd"),
                     ("audio_input_usd", "audio_output_usd"),
-                    ("reasoning_usd", "per_request_usd"),
+                    ("image_input_usd", "image_output_usd"),
+                    "reasoning_usd",
                 )
             },
         ),
+        (
+            "By the piece, in USD each",
+            {
+                "fields": (
+                    ("per_request_usd", "per_search_usd"),
+                    ("per_image_usd", "per_second_usd"),
+                )
+            },
+        ),
+        (
+            "When other rates hold",
+            {"fields": ("bands", "service_tiers", "windows", "volume_kind", "volume_steps")},
+        ),
+        ("What requests cost", {"fields": ("examples",)}),
         ("When", {"fields": ("valid_from", "valid_to", "confirmed")}),
     )
 
@@ -109,12 +133,40 @@ class PriceAdmin(SaysNext, VersionedPage):
         for price in rows:
             price.is_listed = True
 
+    @display(description="examples")
+    def examples(self, price: Price | None) -> SafeString:
+        saved = price.version() if price is not None and price.pk else None
+        return self.examples_box(bill_examples.of_price(saved) if saved else [])
+
+    def examples_of(self, request: HttpRequest) -> list[bill_examples.Example]:
+        form = RateFields(request.POST)
+        if not form.is_valid():
+            raise bill_examples.NotYet(first_error(form))
+        return bill_examples.of_price(price_of(form.cleaned_data))
+
     @display(description="state", label=STATES)
     def state(self, price: Price) -> str:
         return state_of(price)
 
+    @display(description="conditions")
+    def conditions_text(self, price: Price) -> SafeString:
+        lines = (lines_of(price) or "None: all requests have these rates.").splitlines()
+        return format_html_join("", '<div class="cv-lines">{}</div>', ((each,) for each in lines))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        """Who only looks has the conditions as text."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        shown = {"fields": ("conditions_text",)}
+        return [
+            (name, shown if "bands" in options["fields"] else options)
+            for name, options in fieldsets
+        ]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> Any:
-        return ("example",) if obj is None else ("example", "book", "model", "valid_from")
+        shown = ("example", "examples", "conditions_text")
+        return shown if obj is None else (*shown, "book", "model", "deployment", "valid_from")
 
     def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
         has_ended = obj is not None and state_of(obj) == "ended"
@@ -126,7 +178,7 @@ class PriceAdmin(SaysNext, VersionedPage):
         return is_open and super().has_delete_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:
-        rates = {attribute: getattr(obj, attribute) for attribute in MONEY.values()}
+        rates = {attribute: getattr(obj, attribute) for attribute in RATES_KEPT}
         end = form.cleaned_data.get("valid_to")
         if not change:
             saved = services.start_price(
@@ -135,6 +187,7 @@ class PriceAdmin(SaysNext, VersionedPage):
                 rates=rates,
                 valid_from=form.cleaned_data["valid_from"],
                 valid_to=end,
+                deployment=obj.deployment,
             )
         else:
             saved = self._change(request, Price.objects.get(pk=obj.pk), rates, end)
