@@ -5,7 +5,7 @@ from .export import UsageExport
 from .journal import JournalCursor, OpenIntent
 from .kept import KeptSince
 from .request import Attempt, RequestLog
-from .rollup import HourlyRollup
+from .rollup import HourlyRollup, LatencyHour, TagHour
 
 __all__ = [
     "Attempt",
@@ -16,6 +16,7 @@ __all__ = [
     "JournalCursor",
     "KeptSince",
     "LatencyDay",
+    "LatencyHour",
     "LedgerCheck",
     "OpenIntent",
     "RefusalSample",
@@ -23,4 +24,5 @@ __all__ = [
     "SummedDay",
     "TagDay",
     "UsageExport",
+    "TagHour",
 ]
