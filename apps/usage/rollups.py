@@ -70,7 +70,7 @@ class Kind(NamedTuple):
     model: type[Any]
     group: tuple[str, ...]
     sums: tuple[str, ...]
-    of_rows: Callable[[QuerySet[RequestLog]], Totals]
+    of_rows: Callable[[Any], Totals]  # of rows that know their `hour`
 
 
 def recompute(hour_start: datetime, hour_end: datetime) -> int:
@@ -123,7 +123,7 @@ def made_of(kind: Kind, hour: datetime) -> list[Any]:
     ]
 
 
-def _by_group(rows: QuerySet[RequestLog]) -> Totals:
+def _by_group(rows: Any) -> Totals:
     places = {f"of_{name}": Coalesce(F(name), 0) for name in _MAY_BE_NONE}
     names = [f"of_{name}" if name in _MAY_BE_NONE else name for name in GROUP]
     found = rows.annotate(**places).values_list("hour", *names).annotate(**_ASKED)
@@ -131,7 +131,7 @@ def _by_group(rows: QuerySet[RequestLog]) -> Totals:
     return {row[:count]: tuple(map(int, row[count:])) for row in found}
 
 
-def _by_tag(rows: QuerySet[RequestLog]) -> Totals:
+def _by_tag(rows: Any) -> Totals:
     """Rows are grouped by all their tags, and counted for each of them."""
     sums: Totals = {}
     tagged = rows.filter(tags__isnull=False)
@@ -144,7 +144,7 @@ def _by_tag(rows: QuerySet[RequestLog]) -> Totals:
     return sums
 
 
-def _by_latency(rows: QuerySet[RequestLog]) -> Totals:
+def _by_latency(rows: Any) -> Totals:
     sums: Totals = {}
     for kind, column in (
         (LatencyHour.Kind.TOTAL, "latency_ms"),

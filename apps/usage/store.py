@@ -82,7 +82,7 @@ def _add(model: type[models.Model], groups: Mapping[Any, msgspec.Struct]) -> Non
     """In the order of the keys, so that two writers never wait for each other."""
     keys = sorted(groups)
     values = [(*key, *msgspec.structs.astuple(groups[key])) for key in keys]
-    statement = _upsert(model, type(keys[0]), type(groups[keys[0]]))
+    statement = _upsert(model, keys[0]._fields, groups[keys[0]].__struct_fields__)
     with connection.cursor() as cursor:
         cursor.executemany(statement, values)
 
@@ -172,13 +172,12 @@ def _type_of(model: type[models.Model], column: str) -> str:
 
 
 @cache
-def _upsert(model: type[models.Model], key: type[Any], sums: type[msgspec.Struct]) -> str:
+def _upsert(model: type[models.Model], key: tuple[str, ...], sums: tuple[str, ...]) -> str:
     quote = connection.ops.quote_name
-    keys = ", ".join(quote(column) for column in key._fields)
+    keys = ", ".join(quote(column) for column in key)
     table = model._meta.db_table
     more = ", ".join(
-        f"{quote(column)} = {table}.{quote(column)} + excluded.{quote(column)}"
-        for column in sums.__struct_fields__
+        f"{quote(column)} = {table}.{quote(column)} + excluded.{quote(column)}" for column in sums
     )
-    insertion = _insert_values(model, (*key._fields, *sums.__struct_fields__))
+    insertion = _insert_values(model, (*key, *sums))
     return " ".join([insertion, "ON CONFLICT (", keys, ") DO UPDATE SET", more])
