@@ -23,6 +23,6 @@ __all__ = [
     "RequestLog",
     "SummedDay",
     "TagDay",
-    "UsageExport",
     "TagHour",
+    "UsageExport",
 ]
