@@ -42,21 +42,24 @@ class Pricer:
 
     def __init__(self, repricing: Repricing) -> None:
         self._asked = repricing
-        self._tiers = {tier.pk: tier for tier in PricingTier.objects.all()}
+        tiers = PricingTier.objects.select_related("current_terms")
+        self._tiers = {tier.pk: tier for tier in tiers}
+        self._current: dict[int, pricing.Terms] = {}
         self._tier_of_client = dict(Client.objects.values_list("pk", "tier_id"))
         self._models = dict(Deployment.objects.values_list("pk", "model"))
         self._by_id: dict[int, pricing.Price] = {}
         self._versions = formula.Versions()
         self._prices = self._load()
+        chosen = repricing.terms if repricing.basis == Repricing.Basis.TERMS else None
+        self._chosen = (chosen.version(), chosen.book_id) if chosen else None
         self._at_s = int(repricing.prices_at.timestamp()) if repricing.prices_at else None
 
     def again(self, row: RequestLog) -> Again:
         """Raises nothing: a request whose model has no price keeps what it was charged."""
         model = self.model_of(row)
-        tier = self._tier(row)
-        terms = self._terms(row, tier)
-        book_id = self._asked.book_id or (tier.price_book_id if tier else None)
+        terms, book_id = self._terms(row)
         at_s = int(row.started_at.timestamp())
+        book_id = self._asked.book_id or book_id
         price = self._price(book_id, row, model, self._at_s if self._at_s is not None else at_s)
         if price is None:
             return Again(model, None, terms)
@@ -86,25 +89,35 @@ class Pricer:
     def _load(self) -> _Prices:
         found: _Prices = defaultdict(list)
         for row in Price.objects.order_by("-valid_from", "-pk").iterator():
-            version = row.version()
+            try:
+                version = row.version()
+            except ValueError:  # damaged: nothing is priced by it
+                continue
             self._by_id[row.pk] = version
             found[row.book_id, row.model, version.deployment_id].append(version)
         return found
 
-    def _tier(self, row: RequestLog) -> PricingTier | None:
-        if self._asked.basis == Repricing.Basis.TIER:
-            return self._asked.tier
-        tier_id = row.tier_id or self._tier_of_client.get(row.client_id)
-        return self._tiers.get(tier_id or 0)
-
-    def _terms(self, row: RequestLog, tier: PricingTier | None) -> pricing.Terms:
-        if self._asked.basis == Repricing.Basis.TIER or not row.tier_id:
-            return formula.terms_of(tier) if tier else pricing.Terms()
-        return self._own_terms(row)
+    def _terms(self, row: RequestLog) -> tuple[pricing.Terms, int | None]:
+        """And whose book they are for. A request that was not priced gets its client's."""
+        if self._chosen is not None:
+            return self._chosen
+        tier = self._tiers.get(row.tier_id or self._tier_of_client.get(row.client_id) or 0)
+        book_id = tier.price_book_id if tier else None
+        if row.tier_id:
+            return self._own_terms(row), book_id
+        return (self._terms_of(tier) if tier else pricing.Terms()), book_id
 
     def _own_terms(self, row: RequestLog) -> pricing.Terms:
+        """By what it was charged; where nobody knows any more, what its tier says now."""
         self._versions.load([row])
-        return self._versions.terms_of(row) or pricing.Terms()
+        known = self._versions.terms_of(row)
+        tier = self._tiers.get(row.tier_id or 0)
+        return known or (self._terms_of(tier) if tier else pricing.Terms())
+
+    def _terms_of(self, tier: PricingTier) -> pricing.Terms:
+        if tier.pk not in self._current:
+            self._current[tier.pk] = tier.terms()
+        return self._current[tier.pk]
 
     def _price(
         self, book_id: int | None, row: RequestLog, model: str, at_s: int

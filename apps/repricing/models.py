@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from apps.billing.models import PriceBook, PricingTier
+from apps.billing.models import PriceBook, TierTerms
 
 
 class RepricingQuerySet(models.QuerySet["Repricing"]):
@@ -26,7 +26,7 @@ class Repricing(models.Model):
     class Basis(models.TextChoices):
         CORRECTED = "corrected", "Each client's own book, as its prices are now"
         BOOK = "book", "Another price book"
-        TIER = "tier", "The terms of a pricing tier"
+        TERMS = "terms", "A version of a pricing tier"
 
     class State(models.TextChoices):
         CHECKING = "checking", "Dry run"
@@ -54,10 +54,14 @@ class Repricing(models.Model):
         PriceBook, models.SET_NULL, null=True, blank=True, related_name="+",
         help_text="The price book, where another one than the client's is meant.",
     )  # fmt: skip
-    tier = models.ForeignKey(
-        PricingTier, models.SET_NULL, null=True, blank=True, related_name="+",
-        help_text="The tier, where its terms and its book are meant.",
-    )  # fmt: skip
+    terms = models.ForeignKey(
+        TierTerms,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The version of a tier, where its mark-up, fixed prices and book are meant.",
+    )
     prices_at = models.DateTimeField(
         null=True,
         blank=True,

@@ -190,7 +190,7 @@ def _asked(repricing: Repricing) -> dict[str, Any]:
         "provider_name", "basis", "prices_at", "as_credit_note",
     )  # fmt: skip
     asked = {name: getattr(repricing, name) for name in names}
-    asked |= {"book": repricing.book_id, "tier": repricing.tier_id}
+    asked |= {"book": repricing.book_id, "terms": repricing.terms_id}
     return {name: str(value) for name, value in asked.items() if value not in (None, "")}
 
 

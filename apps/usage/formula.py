@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from apps.billing import pricing
-from apps.billing.models import Price, PricingTier
+from apps.billing import pricing, versions
+from apps.billing.models import TierTerms
 from apps.providers.adapters.contract import Usage
 from apps.usage.models import RequestLog
 
@@ -37,36 +37,40 @@ def explain(row: RequestLog, price: pricing.Price, terms: pricing.Terms) -> list
 
 
 class Versions:
-    """Price versions and terms by id; each is read once, those that are gone as well."""
+    """What rows were billed by, read once each."""
 
     def __init__(self) -> None:
-        self._prices: dict[int, pricing.Price | None] = {}
-        self._tiers: dict[int, pricing.Terms | None] = {}
+        self._known = versions.Versions()
+        self._unchanged: dict[int, pricing.Terms | None] = {}
 
     def load(self, rows: Iterable[RequestLog]) -> None:
         """Read what these rows name, in two queries at most."""
         rows = list(rows)
-        prices = {row.price_id for row in rows if row.price_id} - self._prices.keys()
-        if prices:
-            self._prices |= dict.fromkeys(prices)
-            self._prices |= {one.pk: one.version() for one in Price.objects.filter(pk__in=prices)}
-        tiers = {row.tier_id for row in rows if row.tier_id} - self._tiers.keys()
-        if tiers:
-            self._tiers |= dict.fromkeys(tiers)
-            found = PricingTier.objects.filter(pk__in=tiers).select_related("current_terms")
-            self._tiers |= {one.pk: terms_of(one) for one in found}
+        self._known.load(
+            price_ids={row.price_id or 0 for row in rows},
+            terms_ids={_terms_id(row) for row in rows},
+        )
 
     def price_of(self, row: RequestLog) -> pricing.Price | None:
         """None: it was not priced, or the version is gone."""
-        return self._prices.get(row.price_id or 0)
+        return self._known.price(row.price_id or 0)
 
     def terms_of(self, row: RequestLog) -> pricing.Terms | None:
-        """None: the terms are gone. A row without a tier was charged what it cost."""
-        if not row.tier_id:
-            return pricing.Terms()
-        return self._tiers.get(row.tier_id)
+        """None: nobody knows any more. Of a row from before rows named their terms that is so when
+        its tier has changed since."""
+        markup_ppm = getattr(row, "markup_ppm", None)
+        if _terms_id(row) or markup_ppm is not None:
+            return self._known.terms(
+                _terms_id(row), tier_id=row.tier_id or 0, markup_ppm=markup_ppm or 0
+            )
+        return self._of_tier(row.tier_id) if row.tier_id else pricing.Terms()
+
+    def _of_tier(self, tier_id: int) -> pricing.Terms | None:
+        if tier_id not in self._unchanged:
+            ids = list(TierTerms.objects.filter(tier_id=tier_id).values_list("pk", flat=True)[:2])
+            self._unchanged[tier_id] = self._known.terms(ids[0]) if len(ids) == 1 else None
+        return self._unchanged[tier_id]
 
 
-def terms_of(tier: PricingTier) -> pricing.Terms:
-    """The terms of a tier as they are now."""
-    return tier.terms()
+def _terms_id(row: RequestLog) -> int:
+    return getattr(row, "terms_id", None) or 0

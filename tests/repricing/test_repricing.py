@@ -161,7 +161,7 @@ def test_with_the_terms_of_a_tier(priced):
     tier = PricingTier.objects.create(
         name="dear", price_book_id=Price.objects.get(pk=61).book_id, markup_percent=10
     )
-    made = begin(basis="tier", tier=tier)
+    made = begin(basis="terms", terms=tier.current_terms)
     assert (made.cost_delta_nano, made.charged_delta_nano) == (0, 3 * COST // 10)
 
 
