@@ -9,6 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.alerts.api.urls")),
     path("", include("apps.billing.api.urls")),
     path("", include("apps.oauth.api.urls")),
+    path("", include("apps.repricing.api.urls")),
     path("", include("apps.gateway.api_urls")),
     path("", include("apps.usage.api.urls")),
 ]

@@ -128,6 +128,7 @@ NAVIGATION: list[dict[str, Any]] = [
         _page("Prices", "sell", "billing.price"),
         _page("Pricing tiers", "percent", "billing.pricingtier"),
         _page("Catalogue", "difference", "billing.cataloguechange"),
+        _page("Repricing", "currency_exchange", "repricing.repricing"),
     ),
     _group(
         "Alerts",

@@ -1,0 +1,5 @@
+"""The admin's pages of repricing."""
+
+from apps.repricing.admin.page import RepricingAdmin
+
+__all__ = ["RepricingAdmin"]
