@@ -73,6 +73,7 @@ ELSEWHERE: dict[str, str] = {
     "sign_in.invitation": "test_an_invitation_is_recorded_without_its_link",
     "oauth.application": "tests/oauth",
     "oauth.initialaccesstoken": "tests/oauth",
+    "repricing.repricing": "tests/repricing",
     "usage.errorgroup": "test_what_is_said_of_an_error_is_recorded",
     "billing.cataloguechange": "test_an_action_is_recorded_with_the_rows_that_were_chosen",
 }
