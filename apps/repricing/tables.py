@@ -34,7 +34,7 @@ def by(repricing: Repricing, dimension: str) -> list[dict[str, Any]]:
         .values(key, name)
         .annotate(**{f"sum_{each}": Sum(each) for each in SUMS})
     )
-    found = [
+    found: list[dict[str, Any]] = [
         {"name": row[name] or "(none)"} | {each: int(row[f"sum_{each}"]) for each in SUMS}
         for row in rows
     ]
