@@ -125,8 +125,9 @@ def _tell(budget: Budget, use: BudgetUse, window: Window, line: int, rearmed: in
 def _text(budget: Budget, use: BudgetUse, window: Window, percent: int) -> str:
     kind, name = _scope_of(budget)
     spent = f"{short_usd(use.spent_nano)} of {format_usd(use.amount_nano)} ({percent} %)"
-    when = f"until {window.ends_at:%Y-%m-%d %H:%M} UTC" if window.ends_at else "in all"
-    text = f"The {kind} {name} has spent {spent} of its budget {when}."
+    text = f"The {kind} {name} has spent {spent}."
+    if window.ends_at:
+        text += f" The budget runs until {window.ends_at:%Y-%m-%d %H:%M} UTC."
     if use.spent_nano >= use.amount_nano:
         text += " Further requests are refused until the amount is raised"
         text += " or the next period begins." if window.ends_at else "."

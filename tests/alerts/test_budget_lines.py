@@ -59,7 +59,7 @@ def test_what_it_says() -> None:
     assert alert.key == f"budget:{budget.pk}:2026-09-01T00:00Z:80"
     assert alert.title == "80 % of the budget of team research is spent"
     assert alert.text == (
-        "The team research has spent $8.12 of $10.00 (81 %) of its budget until "
+        "The team research has spent $8.12 of $10.00 (81 %). The budget runs until "
         "2026-10-01 00:00 UTC."
     )
     assert (alert.team_id, alert.team_name) == (team.pk, "research")
@@ -81,7 +81,7 @@ def test_a_budget_of_a_client_is_of_its_team() -> None:
     alert = Alert.objects.get()
     assert alert.team_id == client.team_id
     assert alert.until is None
-    assert "in all" in alert.text
+    assert alert.text.endswith("has spent $8.00 of $10.00 (80 %).")
 
 
 def test_a_raise_and_a_new_window_arm_the_lines_again() -> None:

@@ -102,6 +102,9 @@ def _marks() -> dict[str, Canary]:
         canary("database password"),
         canary("redis password"),
         canary("client secret of an identity provider"),
+        canary("address of a webhook"),
+        canary("signing secret of a webhook"),
+        canary("address of a chat"),
         canary("collector token", allowed=("process environ",)),
         known("secret of the fake provider", OF_UPSTREAM),
     ]
@@ -148,6 +151,7 @@ def running(folder: Path, models: dict[str, str], *, with_servers: bool) -> Iter
         "CHATVAULT_VAULT_KEYS_FILE": str(secret_files / "vault"),
         "CHATVAULT_KEY_PEPPER_FILE": str(secret_files / "pepper"),
         "CHATVAULT_PRIVATE_HOSTS": "127.0.0.1",
+        "CHATVAULT_ALERTS_PRIVATE_HOSTS": "127.0.0.1",
         "CHATVAULT_LOG_FORMAT": "json",
         "CHATVAULT_LOG_LEVEL": "DEBUG",
         "CHATVAULT_LOG_ACCESS_RATIO": "1",

@@ -18,6 +18,7 @@ import httpx2
 from tests.canary import applications
 from tests.canary.marks import known
 from tests.canary.site import Site, new_name
+from tests.fakes.receiver import Receiver
 
 CHAT = "/v1/chat/completions"
 _LINK = re.compile(r'href="([^"#]+)"')
@@ -161,12 +162,39 @@ def _write(site: Site, owner: httpx2.Client) -> None:
     _post(site, owner, "/admin/sign_in/identityprovider/add/", outside | {"client_id": ""})
     _post(site, owner, "/admin/sign_in/identityprovider/add/", outside)
     assert "id.example.com" in owner.get("/admin/sign_in/identityprovider/").text
+    _alert(site, owner)
     listing = owner.get("/admin/providers/credential/").text
     found = re.search(r"/admin/providers/credential/(\d+)/change/", listing)
     assert found, "the document made a credential"
     changed = {"new_secret": site.secret("changed provider key")}
     _post(site, owner, found[0], changed | {"name": ""})
     _post(site, owner, found[0], changed)
+
+
+def _alert(site: Site, owner: httpx2.Client) -> None:
+    """Channels whose addresses are secrets: refused, made, and tried against one that fails."""
+    with Receiver().running() as receiver:
+        receiver.status = 500
+        signing = site.secret("signing secret of a webhook")
+        hook = f"{receiver.url}/{site.secret('address of a webhook')}"
+        chat = f"mmost://{receiver.host}/{site.secret('address of a chat')}"
+        for kind, url in (("webhook", hook), ("chat", chat)):
+            data = {"name": new_name(), "kind": kind, "secret_url": url, "is_active": "on",
+                    "signing_secret": signing if kind == "webhook" else ""}  # fmt: skip
+            _post(site, owner, "/admin/alerts/channel/add/", data | {"name": ""})
+            _post(site, owner, "/admin/alerts/channel/add/", data)
+        listing = owner.get("/admin/alerts/channel/").text
+        found = set(re.findall(r"/admin/alerts/channel/(\d+)/change/", listing))
+        assert len(found) == 2, "both channels were made"
+        for number in found:
+            page = owner.get(f"/admin/alerts/channel/{number}/change/")
+            answer = owner.post(
+                f"/admin/alerts/channel/{number}/test/",
+                data=_token(page.text),
+                headers={"referer": str(page.url)},
+            )
+            site.keep(f"page of channel {number}", page.content + answer.content)
+        assert len(receiver.taken) == 2, "both were tried"
 
 
 def _enrol(site: Site, owner: httpx2.Client) -> None:

@@ -57,7 +57,7 @@ class ChannelForm(forms.ModelForm):
         fields = ("name", "kind", "team", "recipients", "topics", "is_active")
         labels = {"recipients": "Mailboxes", "is_active": "Active"}
         help_texts = {
-            "name": "Such as Slack #llm-costs. Unique in its team.",
+            "name": "Such as Slack llm-costs. Unique in its team.",
             "kind": "Mail needs CHATVAULT_MAIL_URL. A webhook is a POST with signed JSON, see "
             "docs/alerts.md. Chats and pagers are those that are named below.",
             "recipients": "One a line, such as ops@example.org; at most "
