@@ -127,6 +127,10 @@ matrix: install-dev ## Ask every route as everybody, and compare with tests/matr
 matrix-table: install-dev ## Add new routes to tests/matrix/expected.csv; MATRIX=write makes it anew
 	@MATRIX=$(or $(MATRIX),add) $(PYTHON_BIN) -m pytest -q -n 0 tests/matrix/test_matrix.py && git diff --stat tests/matrix
 
+.PHONY: forecast-proof
+forecast-proof: install-dev ## How often forecasts' bands hold the truth, over many made-up series
+	CHATVAULT_FORECAST_SEEDS=60 $(PYTHON_BIN) -m pytest -q -n 0 tests/forecasts/test_model.py
+
 .PHONY: lock
 lock: install-dev ## Compile the requirement files again, with hashes
 	@for name in requirements requirements-dev; do \

@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.billing.api.urls")),
     path("", include("apps.oauth.api.urls")),
     path("", include("apps.repricing.api.urls")),
+    path("", include("apps.forecasts.api.urls")),
     path("", include("apps.gateway.api_urls")),
     path("", include("apps.usage.api.urls")),
 ]

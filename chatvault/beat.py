@@ -62,6 +62,11 @@ TIMETABLE: Final[dict[str, Job]] = {
         Daily(2, 20),
         "Removes alerts and deliveries that are older than the settings keep them.",
     ),
+    "forecast-budgets": Job(
+        "apps.forecasts.tasks.forecast_budgets",
+        Daily(3, 50),
+        "Forecasts every active budget and tells of those that will not last.",
+    ),
     "keep-partitions": Job(
         "apps.usage.tasks.keep_partitions",
         Every(_HOUR_S),

@@ -74,6 +74,7 @@ POLICIES: Final = {
     "repricing_repricing": _OF_NOBODY,
     "repricing_repricingline": _OF_NOBODY,
     "repricing_repricedrequest": _OF_NOBODY,
+    "forecasts_budgetforecast": "budget_id IN (SELECT id FROM billing_budget)",
     "sign_in_invitation": _OF_TEAM,
     "sign_in_rolerule": _OF_TEAM,
     "invoicing_statement": _OF_TEAM,

@@ -116,6 +116,7 @@ NAVIGATION: list[dict[str, Any]] = [
     _group(
         "Money and limits",
         _page("Budgets", "savings", "billing.budget"),
+        _page("Forecasts", "trending_up", "forecasts.budgetforecast"),
         {
             "title": "Rate limits",
             "icon": "vital_signs",

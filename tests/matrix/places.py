@@ -16,7 +16,7 @@ from django_celery_beat.models import IntervalSchedule
 from apps.accounts import permissions, signing
 from apps.accounts.models import ApiKey, Client, Membership, Team, User
 from apps.alerts.models import Alert, Channel
-from apps.billing.models import Quota, QuotaOverride
+from apps.billing.models import Budget, Quota, QuotaOverride
 from apps.configuration.models import ScheduledJob
 from apps.oauth import services
 from chatvault.lib import clock
@@ -35,6 +35,7 @@ from tests.factories import (
     make_user,
 )
 from tests.factories.alerts import make_alert, make_channel, make_delivery
+from tests.factories.forecasts import make_forecast
 from tests.factories.numbers import unique
 from tests.factories.oauth import make_application, make_grant
 
@@ -164,6 +165,7 @@ MADE: Final[dict[str, Callable[[Place], Model]]] = {
         author_name="somebody",
     ),
     "billing.budget": lambda place: make_budget(client=place.client),
+    "forecasts.budgetforecast": lambda place: make_forecast(budget=place.row(Budget)),
     "billing.ledgerentry": lambda place: make_ledger_entry(
         team_id=place.team.pk, client_id=place.client.pk, key_id=place.key.pk
     ),

@@ -38,7 +38,7 @@ _WORDS: Final = {
 
 API_ROWS: Final = {
     "teams": "accounts.team", "clients": "accounts.client", "keys": "accounts.apikey",
-    "people": "accounts.user", "quotas": "billing.quota",
+    "budgets": "billing.budget", "people": "accounts.user", "quotas": "billing.quota",
     "alert-channels": "alerts.channel", "alerts": "alerts.alert",
     "alert-deliveries": "alerts.delivery",
     "quota-overrides": "billing.quotaoverride", "oauth": "oauth.application",

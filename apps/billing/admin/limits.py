@@ -26,6 +26,7 @@ from apps.billing import quota_history, quota_uses, services, words
 from apps.billing.admin import bars
 from apps.billing.admin.limit_forms import SCOPES, BudgetForm, OverrideForm, QuotaForm
 from apps.billing.admin.money import MoneyMedia
+from apps.billing.admin.outlook_columns import OutlookColumns
 from apps.billing.budget_use import uses_of
 from apps.billing.models import SCOPES as QUOTA_SCOPES
 from apps.billing.models import Budget, BudgetWindow, Quota, QuotaOverride
@@ -218,11 +219,11 @@ class QuotaAdmin(ScopedAdmin):
 
 
 @admin.register(Budget)
-class BudgetAdmin(ScopedAdmin):
+class BudgetAdmin(OutlookColumns, ScopedAdmin):
     """The most that may be spent. Period and scope stay as they were made."""
 
     form = BudgetForm
-    list_display = ("whom", "in_words", "use", "is_active")
+    list_display = ("whom", "in_words", "use", "forecast", "runs_out_on", "is_active")
     list_filter = (
         ScopeFilter, ("period", ChoicesDropdownFilter), "is_active",
         ("team", RelatedDropdownFilter),
@@ -231,9 +232,9 @@ class BudgetAdmin(ScopedAdmin):
     fieldsets = (
         FOR_WHOM,
         ("How much", {"fields": ("amount_usd", "period", "live_words", "is_active")}),
-        ("Now", {"fields": ("use",)}),
+        ("Now", {"fields": ("use", "forecast", "runs_out_on")}),
     )
-    readonly_fields = ("scope_shown", "live_words", "use")
+    readonly_fields = ("scope_shown", "live_words", "use", "forecast", "runs_out_on")
     falls_with = (BudgetWindow,)
 
     def get_fieldsets(self, request: HttpRequest, obj: Budget | None = None) -> Any:
@@ -244,6 +245,7 @@ class BudgetAdmin(ScopedAdmin):
         uses = uses_of(rows, clock.now())
         for budget in rows:
             budget.use = uses[budget.pk]
+        self.put_outlooks(rows)
 
     @display(description="budget", ordering="amount_nano")
     def in_words(self, budget: Budget) -> str:

@@ -1,0 +1,1 @@
+"""The REST API of what is to come."""

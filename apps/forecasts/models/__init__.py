@@ -1,0 +1,3 @@
+from apps.forecasts.models.budget import BudgetForecast
+
+__all__ = ["BudgetForecast"]

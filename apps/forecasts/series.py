@@ -1,0 +1,61 @@
+"""What a budget's scope spent day by day, in the budget's own time zone.
+
+Sums are those of hours, and adjustments of the ledger by the hour of their request: what a report
+says was charged.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from django.db.models import QuerySet, Sum
+
+from apps.billing.models import Budget, LedgerEntry
+from apps.forecasts.periods import Scope, scope_of
+from apps.usage.models import HourlyRollup
+
+_A_DAY: Final = timedelta(days=1)
+
+
+def daily(budget: Budget, first: date, last: date, zone: ZoneInfo) -> dict[date, int]:
+    """Nano-USD by day, for the days in [first, last] on which anything was booked."""
+    start, end = midnight(first, zone), midnight(last + _A_DAY, zone)
+    scope = scope_of(budget)
+    found: dict[date, int] = defaultdict(int)
+    for hour, nano in (*_hours(scope, start, end), *_adjustments(scope, start, end)):
+        found[hour.astimezone(zone).date()] += nano
+    return dict(found)
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The first instant of the day there; where clocks skip it, the first that there is."""
+    local = datetime(day.year, day.month, day.day, tzinfo=zone)
+    return local.astimezone(UTC)
+
+
+def days_between(first: date, last: date) -> Iterable[date]:
+    return (first + _A_DAY * number for number in range((last - first).days + 1))
+
+
+def _hours(scope: Scope, start: datetime, end: datetime) -> list[tuple[datetime, int]]:
+    rows: QuerySet[HourlyRollup] = HourlyRollup.objects.filter(hour__gte=start, hour__lt=end)
+    sums = (
+        rows.filter(**scope.of_rollups).order_by().values("hour").annotate(nano=Sum("charged_nano"))
+    )
+    return [(row["hour"], int(row["nano"])) for row in sums]
+
+
+def _adjustments(scope: Scope, start: datetime, end: datetime) -> list[tuple[datetime, int]]:
+    """What a credit gives back is negative here."""
+    entries = LedgerEntry.objects.filter(
+        account=LedgerEntry.Account.CLIENT,
+        kind=LedgerEntry.Kind.ADJUSTMENT,
+        booked_at__gte=start,
+        booked_at__lt=end,
+        **scope.of_entries,
+    )
+    return [(at, -nano) for at, nano in entries.values_list("booked_at", "amount_nano").iterator()]

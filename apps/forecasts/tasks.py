@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from apps.configuration import jobs
+from apps.forecasts import services
+
+
+@jobs.task("forecast-budgets", unit="budgets")
+def forecast_budgets(job: jobs.Job) -> None:
+    """A forecast of every active budget; twice on a day makes it anew."""
+    services.forecast_all(job.progress)
+
+
+@jobs.task("forecast-budget", unit="budgets")
+def forecast_budget(job: jobs.Job, budget_id: int) -> None:
+    """The forecast of one budget, because somebody asked. One that is gone has none."""
+    job.progress(0, 1)
+    budget = services.active().filter(pk=budget_id).first()
+    if budget is not None:
+        services.forecast(budget)
+    job.progress(1, 1)
