@@ -21,9 +21,8 @@ Cell = int | None
 def burn_down(row: BudgetForecast) -> Chart:
     """Spent so far, expected with its band, and the line of the amount."""
     table = table_of(row)
-    spent, expected, low, high, amount = (
-        [_usd(line[column]) for line in table] for column in range(1, 6)
-    )
+    columns: list[Sequence[Cell]] = list(zip(*(amounts for _, *amounts in table), strict=True))
+    spent, expected, low, high, amount = ([_usd(one) for one in values] for values in columns)
     data = [
         _line("Spent", spent, _PRIMARY),
         _line("Expected", expected, _PRIMARY, borderDash=[5, 4]),
