@@ -112,8 +112,7 @@ class Overrides(_Parts):
         return {str(model): _read_fixed(fixed) for model, fixed in _mapping(value, None).items()}
 
     def checked(self, stored: Any) -> Any:
-        price_parts.overrides_of(stored)
-        return stored
+        return price_parts.fixed_prices(stored)
 
     def shown(self, stored: Any) -> Any:
         return {model: _show_fixed(fixed) for model, fixed in stored.items()}

@@ -50,8 +50,11 @@ def conditions_of(bands: Any, service_tiers: Any, windows: Any) -> pricing.Condi
 
 def overrides_of(value: Any) -> dict[str, pricing.Price]:
     """A tier's fixed prices by model. Raises ValueError."""
-    fixed = _read(value or {}, dict[str, FixedPrice])
-    return {model: each.price(model) for model, each in fixed.items()}
+    return {model: each.price(model) for model, each in fixed_prices(value).items()}
+
+
+def fixed_prices(value: Any) -> dict[str, FixedPrice]:
+    return _read(value or {}, dict[str, FixedPrice])
 
 
 def schedule_of(value: Any) -> Schedule | None:

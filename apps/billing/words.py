@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 from apps.billing import pricing
@@ -61,6 +62,11 @@ def budget_in_words(budget: Budget) -> str:
         Budget.Period.TOTAL: "in all, for ever",
     }[Budget.Period(budget.period)]
     return f"{format_usd(budget.amount_nano)} {when}"
+
+
+def percent(ppm: int) -> str:
+    """Parts per million such as "+12.5 %"."""
+    return f"{(Decimal(ppm) / 10_000).normalize():+f} %"
 
 
 def charged_on_a_dollar(markup_ppm: int) -> str:
