@@ -23,6 +23,7 @@ from tests.factories import (
     make_price,
     make_request,
     make_team,
+    make_tier,
     make_user,
 )
 
@@ -136,21 +137,44 @@ def test_the_page_of_a_request_tells_its_way_and_its_cost(browser):
         output_tokens=100,
         cost_nano=180_000,
         charged_nano=198_000,
+        tier_id=make_tier(markup_percent=10).pk,
     )
     make_attempt(request_id=row.request_id, http_status=503, error_code="upstream_refused")
     make_attempt(request_id=row.request_id, number=2)
     make_ledger_entry(request_id=row.request_id, amount_nano=-198_000)
     answer = browser.get(change_page(row))
     context = answer.context
-    assert [(each.name, each.tokens, each.cost) for each in context["classes"]] == [
+    assert [(each.name, each.tokens, each.cost) for each in context["formula"].lines] == [
         ("Prompt", "600", "$0.00009"),
         ("Read from the cache", "400", "$0.00003"),
         ("Answer", "100", "$0.00006"),
+        ("Cost", "", "$0.00018"),
+        ("Mark-up", "", "$0.000018"),
+        ("Charged", "", "$0.000198"),
     ]
+    assert [each.rate for each in context["formula"].lines][:5] == [
+        "$0.15 / 1M", "$0.075 / 1M", "$0.60 / 1M", "", "+10 %",
+    ]  # fmt: skip
+    assert context["formula"].doubt == ""
     assert "it cost $0.00018; the client was charged $0.000198" in context["words"]
     assert [each["error"] for each in context["attempts"]] == ["upstream_refused", "–"]
     assert [each["amount"] for each in context["entries"]] == ["-$0.000198"]
     assert str(row.request_id) in answer.content.decode()
+
+
+def test_the_formula_names_the_conditions_and_doubts_what_it_cannot_explain(browser):
+    bands = [{"above": 500, "rates": {"input": 300_000_000}}]
+    price = make_price(bands=bands)
+    row = make_request(price_id=price.pk, input_tokens=1_000, output_tokens=0, cost_nano=300_000)
+    formula = browser.get(change_page(row)).context["formula"]
+    assert [(each.name, each.rate, each.cost) for each in formula.lines] == [
+        ("Prompt", "$0.30 / 1M", "$0.0003"),
+        ("Cost", "", "$0.0003"),
+    ]
+    assert formula.conditions == ["prompt above 500 tokens"]
+    odd = make_request(price_id=price.pk, input_tokens=1_000, output_tokens=0, cost_nano=5)
+    page = browser.get(change_page(odd))
+    assert "Booked was a cost of $0.000000005." in page.content.decode()
 
 
 def test_a_request_without_a_price_is_not_said_to_be_free(browser):

@@ -12,6 +12,8 @@ from apps.accounts.permissions import principal_of
 from apps.accounts.principals import Principal
 from apps.billing.models import LedgerEntry, Price, PricingTier
 from apps.providers.models import Deployment
+from apps.usage import formula
+from apps.usage.admin.formula_box import formula_of
 from apps.usage.figures import count_text, milliseconds
 from apps.usage.models import Attempt, RequestLog
 from chatvault.lib.money import format_usd
@@ -30,15 +32,6 @@ class Fact(NamedTuple):
     link: str = ""
 
 
-class TokenClass(NamedTuple):
-    """One row of the bill: tokens of one class, each billed in one class only."""
-
-    name: str
-    tokens: str
-    rate: str
-    cost: str
-
-
 def context_of(row: RequestLog, viewer: Any) -> dict[str, Any]:
     """Everything that `usage/request.html` shows, in a fixed number of queries. Links go where the
     viewer, a user, may follow them."""
@@ -48,7 +41,7 @@ def context_of(row: RequestLog, viewer: Any) -> dict[str, Any]:
         "row": row,
         "facts": [followed(fact, viewer) for fact in _facts(row)],
         "times": _times(row),
-        "classes": token_classes(row, price),
+        "formula": formula_of(row, formula.Versions()),
         "price": price,
         "words": cost_in_words(row, price, tier),
         "attempts": _attempts(row),
@@ -122,56 +115,6 @@ def _link(page: str, pk: int | None) -> str:
         return reverse(f"admin:{page}_change", args=[pk])
     except NoReverseMatch:
         return ""
-
-
-def token_classes(row: RequestLog, price: Price | None) -> list[TokenClass]:
-    """As `pricing.bill` counts: the cache classes come first, then audio, the rest is plain."""
-    parts_in = (
-        ("Read from the cache", row.cached_input_tokens, "cached_input_nano"),
-        ("Written to the cache", row.cache_write_tokens, "cache_write_nano"),
-        ("Written to the cache for an hour", row.cache_write_1h_tokens, "cache_write_1h_nano"),
-        ("Audio in", row.audio_input_tokens, "audio_input_nano"),
-    )
-    parts_out = (
-        ("Reasoning", row.reasoning_tokens, "reasoning_nano"),
-        ("Audio out", row.audio_output_tokens, "audio_output_nano"),
-    )
-    return [
-        *_side(row.input_tokens, parts_in, ("Prompt", "input_nano"), price),
-        *_side(row.output_tokens, parts_out, ("Answer", "output_nano"), price),
-    ]
-
-
-def _side(
-    whole: int,
-    parts: tuple[tuple[str, int, str], ...],
-    plain: tuple[str, str],
-    price: Price | None,
-) -> list[TokenClass]:
-    rows = []
-    for name, tokens, column in parts:
-        taken = min(tokens, whole)
-        whole -= taken
-        if taken:
-            rows.append(_token_class(name, taken, _rate(price, column, plain[1])))
-    return [_token_class(plain[0], whole, _rate(price, plain[1], plain[1])), *rows]
-
-
-def _rate(price: Price | None, column: str, plain: str) -> int | None:
-    if price is None:
-        return None
-    rate: int | None = getattr(price, column)
-    if rate is None and column == "cache_write_1h_nano":
-        rate = price.cache_write_nano
-    return getattr(price, plain) if rate is None else rate
-
-
-def _token_class(name: str, tokens: int, rate: int | None) -> TokenClass:
-    if rate is None:
-        return TokenClass(name, count_text(tokens), "–", "–")
-    return TokenClass(
-        name, count_text(tokens), f"{format_usd(rate)} / 1M", format_usd(tokens * rate // 1_000_000)
-    )
 
 
 def cost_in_words(row: RequestLog, price: Price | None, tier: PricingTier | None) -> str:
