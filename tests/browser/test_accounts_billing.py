@@ -11,7 +11,7 @@ from apps.billing.models import Budget, Price, PricingTier
 from apps.configuration.models import Revision
 from chatvault.lib.redact import Secret
 from tests.browser.world import make_traffic
-from tests.factories import make_alias, make_price_book
+from tests.factories import make_alias, make_price_book, make_tier
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -168,3 +168,34 @@ def test_list_prices_are_shown_before_they_are_imported(admin_page: Page, shoot:
     page.get_by_text("Import the ticked prices").click()
     expect(page.get_by_text("1 list prices were imported")).to_be_visible()
     assert Price.objects.get().input_nano == 150_000_000
+
+
+def test_examples_of_a_price_and_a_tier_follow_what_is_typed(admin_page: Page, shoot: Any):
+    page, book = admin_page, make_price_book(name="list")
+    page.goto("/admin/billing/price/add/")
+    page.locator(".field-book .select2-selection").click()
+    page.get_by_role("option", name="list").click()
+    page.fill("#id_model", "gemini-2.5-pro")
+    page.fill("#id_input_usd", "1.25")
+    page.fill("#id_output_usd", "10")
+    page.fill("#id_bands", "above 200000: input 2.50, output 15")
+    bills = page.locator("[data-cv-bills]")
+    expect(bills).to_contain_text("200,001 prompt tokens and 1,000 of answer")
+    expect(bills).to_contain_text("$0.5150025")
+    page.fill("#id_service_tiers", "batch: half")
+    expect(bills).to_contain_text("Service tiers: Line 1:")
+    page.fill("#id_service_tiers", "batch: 50%")
+    expect(bills).to_contain_text("… served as batch")
+    shoot(page, "price-conditions")
+    page.click(SAVE)
+    expect(page.locator("#result_list")).to_contain_text("gemini-2.5-pro")
+    assert Price.objects.get().service_tiers == {"batch": {"factor_ppm": 500_000}}
+
+    tier = make_tier(name="gold", price_book=book)
+    page.goto(f"/admin/billing/pricingtier/{tier.pk}/change/")
+    page.fill("#id_overrides", "gemini-2.5-pro: input 2, output 12")
+    expect(page.locator("[data-cv-bills]")).to_contain_text("$0.008 charged")
+    shoot(page, "tier-fixed")
+    page.click(SAVE)
+    expect(page.locator("#result_list")).to_contain_text("gold")
+    assert tier.versions.count() == 2
