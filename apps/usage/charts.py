@@ -30,7 +30,9 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class _Series:
+class Series:
+    """Values for each label of a chart; None where there is nothing to show."""
+
     label: str
     colour: str
     values: list[float | None]
@@ -51,26 +53,26 @@ def charts_of(hours: Hours) -> list[Chart]:
     prompt, answer = [float(t.input_tokens) for t in each], [float(t.output_tokens) for t in each]
     primary, light, red = "var(--color-primary-600)", "var(--color-primary-300)", "#dc2626"
     return [
-        _chart(
+        chart(
             "requests",
             "Requests per hour",
             labels,
-            [_Series("Answered", primary, [*good]), _Series("Errors", red, [*bad])],
+            [Series("Answered", primary, [*good]), Series("Errors", red, [*bad])],
         ),
-        _chart("cost", "Charged per hour, USD", labels, [_Series("USD", primary, [*money], 6)]),
-        _chart(
+        chart("cost", "Charged per hour, USD", labels, [Series("USD", primary, [*money], 6)]),
+        chart(
             "tokens",
             "Tokens per hour",
             labels,
-            [_Series("Prompt", primary, [*prompt]), _Series("Answer", light, [*answer])],
+            [Series("Prompt", primary, [*prompt]), Series("Answer", light, [*answer])],
         ),
-        _chart(
+        chart(
             "latency",
             "Mean latency, ms",
             labels,
             [
-                _Series("Whole answer", primary, [t.latency_ms for t in each]),
-                _Series("First token", light, [t.first_token_ms for t in each]),
+                Series("Whole answer", primary, [t.latency_ms for t in each]),
+                Series("First token", light, [t.first_token_ms for t in each]),
             ],
             kind="line",
         ),
@@ -88,20 +90,27 @@ class Stack:
 
 def stacked_chart(name: str, title: str, labels: list[str], stacks: Sequence[Stack]) -> Chart:
     """Counts, one on the other."""
-    series = [_Series(one.label, one.colour, [float(n) for n in one.values]) for one in stacks]
-    return _chart(name, title, labels, series)
+    series = [Series(one.label, one.colour, [float(n) for n in one.values]) for one in stacks]
+    return chart(name, title, labels, series)
 
 
-def _chart(
-    name: str, title: str, labels: list[str], series: list[_Series], kind: str = "bar"
+def chart(
+    name: str,
+    title: str,
+    labels: list[str],
+    series: list[Series],
+    kind: str = "bar",
+    *,
+    first: str = "Hour (UTC)",
 ) -> Chart:
+    """Bars, one on the other, or lines; `first` heads the labels in the table."""
     return Chart(
         id=f"chart-{name}",
         title=title,
         kind=kind,
         data=json.dumps({"labels": labels, "datasets": [_dataset(each, kind) for each in series]}),
         options=json.dumps(_options(stacked=kind == "bar", legend=len(series) > 1)),
-        headers=["Hour (UTC)", *(each.label for each in series)],
+        headers=[first, *(each.label for each in series)],
         rows=[
             [label, *(each.told(index) for each in series)] for index, label in enumerate(labels)
         ],
@@ -109,7 +118,7 @@ def _chart(
     )
 
 
-def _dataset(series: _Series, kind: str) -> dict[str, Any]:
+def _dataset(series: Series, kind: str) -> dict[str, Any]:
     shape = {"label": series.label, "data": series.values, "backgroundColor": series.colour}
     if kind == "bar":
         return shape | {"borderRadius": 2, "maxBarThickness": 18}

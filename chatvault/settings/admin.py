@@ -25,6 +25,7 @@ def _page(title: str, icon: str, model: str) -> dict[str, Any]:
             and request.path.startswith(link(request))
             and not _is_at("admin:usage_refusals", request)
             and not _is_at("admin:usage_rate_limits", request)
+            and not _is_at("admin:usage_spending", request)
         ),
     }
 
@@ -70,7 +71,14 @@ NAVIGATION: list[dict[str, Any]] = [
                 "icon": "monitoring",
                 "link": _to("admin:index"),
                 "active": _is_home,
-            }
+            },
+            {
+                "title": "Spending",
+                "icon": "query_stats",
+                "link": _to("admin:usage_spending"),
+                "permission": lambda request: request.user.has_perm("usage.view_requestlog"),
+                "active": lambda request: _is_at("admin:usage_spending", request),
+            },
         ]
     },
     _group(

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -19,8 +19,10 @@ from apps.usage.admin import filters, request_detail
 from apps.usage.admin.rate_limits import rate_limits_page
 from apps.usage.admin.read_only import ReadOnlyAdmin
 from apps.usage.admin.refusals import refusals_page
+from apps.usage.dashboards.page import spending_csv, spending_page
 from apps.usage.figures import count_text, instant_text, milliseconds
 from apps.usage.models import RequestLog
+from apps.usage.reports.query import BadQuery
 from chatvault.lib import replica
 from chatvault.lib.money import format_usd
 
@@ -89,7 +91,25 @@ class RequestLogAdmin(ReadOnlyAdmin):
             self.admin_site.admin_view(self.rate_limits_view),
             name="usage_rate_limits",
         )
-        return [refusals, limits, *super().get_urls()]
+        spending = path(
+            "spending/", self.admin_site.admin_view(self.spending_view), name="usage_spending"
+        )
+        return [refusals, limits, spending, *super().get_urls()]
+
+    @replica.tolerant
+    def spending_view(self, request: HttpRequest) -> HttpResponse:
+        """Sums of the rows that whoever asks may see."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.GET.get("format") == "csv":
+            try:
+                name, text = spending_csv(request)
+            except BadQuery as bad:
+                return HttpResponseBadRequest(bad.message, content_type="text/plain")
+            headers = {"content-disposition": f'attachment; filename="{name}"'}
+            return HttpResponse(text, content_type="text/csv; charset=utf-8", headers=headers)
+        context = self.admin_site.each_context(request) | {"media": self.media}
+        return TemplateResponse(request, "usage/spending.html", context | spending_page(request))
 
     def rate_limits_view(self, request: HttpRequest) -> HttpResponse:
         """For whoever may see quotas."""
