@@ -58,7 +58,9 @@ def _rates(pairs: set[tuple[int | str, ...]], at: datetime) -> dict[tuple[int | 
     }
     found = {}
     for pair in pairs:
-        rate = prices.get((books.get(pair[0]), models.get(pair[1], "")))
+        client, deployment = map(int, pair)
+        book, model = books.get(client), models.get(deployment)
+        rate = prices.get((book, model)) if book and model else None
         if rate is not None:
             found[pair] = rate
     return found
