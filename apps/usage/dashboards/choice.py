@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from apps.usage.reports.query import IDS, BadQuery, Bucket, Dimension, Query, Scope, Value, zone_of
@@ -77,8 +77,15 @@ class Choice:
 
     def query(self, scope: Scope, **more: object) -> Query:
         """Of the chosen days; without percentiles."""
-        asked = {"start": self.start, "end": self.end, "zone": self.zone, "percentiles": False}
-        return Query(**{**asked, "filters": self.filters, "scope": scope, **more})  # type: ignore[arg-type]
+        asked: dict[str, Any] = {
+            "start": self.start,
+            "end": self.end,
+            "zone": self.zone,
+            "percentiles": False,
+            "filters": self.filters,
+            "scope": scope,
+        }
+        return Query(**asked | more)
 
     def before(self, scope: Scope, **more: object) -> Query:
         """Of as many days just before."""

@@ -166,9 +166,10 @@ def _choices(who: Principal, choice: Choice) -> dict[str, Any]:
 def _cards(found: Spending, *, sees_cost: bool) -> list[Card]:
     now, before = found.now, found.before
     requests, errors = now.of("requests") or 0, now.of("errors") or 0
+    has_many_errors = errors * 20 > requests
     cards = [
         Card("Charged", _money(now.charged_nano), _against(now.charged_nano, before.charged_nano)),
-        Card("Requests", count_text(requests), _of_errors(errors, requests), errors * 20 > requests),
+        Card("Requests", count_text(requests), _of_errors(errors, requests), has_many_errors),
         Card(
             "Per 1,000 requests", _money(per_thousand(now)),
             _against(per_thousand(now), per_thousand(before)),

@@ -51,7 +51,7 @@ def _rates(pairs: set[tuple[int | str, ...]], at: datetime) -> dict[tuple[int | 
     deployments = Deployment.objects.filter(pk__in={pair[1] for pair in pairs})
     models = dict(deployments.values_list("pk", "model"))
     prices = {
-        (price.book_id, price.model): _of(price)
+        (price.book_id, price.model, price.deployment_id): _of(price)
         for price in Price.objects.valid_at(at).filter(
             book_id__in=set(books.values()), model__in=set(models.values())
         )
@@ -60,7 +60,9 @@ def _rates(pairs: set[tuple[int | str, ...]], at: datetime) -> dict[tuple[int | 
     for pair in pairs:
         client, deployment = map(int, pair)
         book, model = books.get(client), models.get(deployment)
-        rate = prices.get((book, model)) if book and model else None
+        if book is None or model is None:
+            continue
+        rate = prices.get((book, model, deployment)) or prices.get((book, model, None))
         if rate is not None:
             found[pair] = rate
     return found
