@@ -71,6 +71,7 @@ class GatewayRequest(msgspec.Struct, gc=False, kw_only=True):
     wants_usage: bool = False
     choices: int = 1
     max_output_tokens: int | None = None  # of one choice, as the client set it
+    tags: tuple[tuple[str, str], ...] = ()  # from the header, then also from the body
     is_dry_run: bool = False  # by its header: tell what would happen, and do nothing
     # For those who look on:
     trace: Trace | None = None  # where it is sampled

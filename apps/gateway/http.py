@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from apps.gateway import lifecycle
+from apps.gateway import lifecycle, tags
 from apps.gateway.body import BodyReader
 from apps.gateway.contracts import ClientGone, GatewayRequest, Headers, Outlet
 from apps.gateway.health import live, metrics, ready
@@ -156,7 +156,8 @@ async def _list_models(
 
 
 def read_headers(request: GatewayRequest, headers: Headers, most_bytes: int) -> None:
-    """Take the credential and the client's own id. Raises BadRequest for too many or too large.
+    """Take the credential, the client's own id and its tags. Raises BadRequest for too many, too
+    large, and those of our own that are not understood.
 
     Keys come as OpenAI's, Anthropic's or Azure's clients send them.
     """
@@ -175,6 +176,8 @@ def read_headers(request: GatewayRequest, headers: Headers, most_bytes: int) -> 
         elif name == b"content-encoding":
             if value.strip().lower() != b"identity":
                 raise BadRequest("Compressed request bodies are not accepted.")
+        elif name == tags.HEADER:
+            request.tags = tags.of_header(value, request.tags)
         elif name == DRY_RUN:
             request.is_dry_run = _is_true(value)
         elif name == b"x-client-request-id" and len(value) <= MAX_CLIENT_ID_BYTES:

@@ -41,6 +41,10 @@ class Meter(msgspec.Struct, gc=False):
     usage: Usage = NOTHING
     usage_source: UsageSource = "none"
     provider_hold: bytes = b""  # the reservation of the running call, where its provider has quotas
+    service_tier: str = ""  # in which the provider served it, where it said so
+    error_detail: str = ""
+    attempt_at: float = -1.0  # when the running call began
+    first_byte_at: float = -1.0  # of the last call, where something of the answer came
     bill: Bill | None = None  # set when the books are closed
 
     def call_for(self, candidate: Candidate) -> Call:
@@ -66,12 +70,22 @@ class Meter(msgspec.Struct, gc=False):
     def succeed(self, status: int = 200) -> None:
         self.outcome = "ok"
         self.http_status = status
-        self.error_code = ""
+        self.error_code = self.error_detail = ""
 
     def fail(self, outcome: Outcome, status: int, code: str) -> None:
         self.outcome = outcome
         self.http_status = status
         self.error_code = code
+
+    def answered(self) -> None:
+        """The head of the provider's answer is here."""
+        self.first_byte_at = clock.monotonic()
+
+    @property
+    def first_byte_ms(self) -> int:
+        """From the start of the last call; -1: nothing came."""
+        took_s = self.first_byte_at - self.attempt_at
+        return int(took_s * 1000) if self.first_byte_at >= 0 <= took_s else -1
 
     def use(self, usage: Usage, source: UsageSource) -> None:
         self.usage = usage

@@ -6,6 +6,7 @@ import asyncio
 
 from apps.gateway.contracts import ClientGone, GatewayRequest, Identity, Outlet
 from apps.gateway.dry_run import dry_run
+from apps.gateway.error_detail import detail_of
 from apps.gateway.meter import Meter, Outcome
 from apps.gateway.plane import DataPlane
 from apps.gateway.reply import answer_head
@@ -84,6 +85,7 @@ async def _serve(
             is_gone = outlet.unwatch()
     except ChatVaultError as error:
         meter.fail("error", error.http_status, error.public_code)
+        meter.error_detail = detail_of(error)
         await close_books(meter, plane)
         raise
     except asyncio.CancelledError:
@@ -92,8 +94,9 @@ async def _serve(
             raise ShuttingDown(headers={"retry-after": "1"}) from None
         await _break_off(meter, plane, "cancelled", 499, "client_closed_request")
         raise ClientGone from None
-    except BaseException:
+    except BaseException as error:
         meter.fail("error", 500, "internal_error")
+        meter.error_detail = detail_of(error)
         await close_books(meter, plane)
         raise
     await close_books(meter, plane)

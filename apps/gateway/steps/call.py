@@ -50,6 +50,7 @@ class Upstream:
         adapter: Adapter,
         candidate: Candidate,
         request: UpstreamRequest | None,
+        meter: Meter,
         plane: DataPlane,
     ) -> None:
         """Send it and read as far as the first deliverable bytes. Raises UpstreamError."""
@@ -64,6 +65,7 @@ class Upstream:
                 deadlines = deadlines_of(deployment, plane.options)
             source = await plane.pool.send(request, deadlines)
         self._source = source
+        meter.answered()
         if source.status >= 300:
             raise adapter.read_error(source.status, source.headers, await source.read())
         if not self.call.stream:
@@ -168,7 +170,7 @@ async def _attempt(candidate: Candidate, meter: Meter, plane: DataPlane) -> Upst
         request = trace.attempt(candidate, request)
     record_attempt(candidate, meter, plane)
     try:
-        await upstream.open(adapter, candidate, request, plane)
+        await upstream.open(adapter, candidate, request, meter, plane)
     except UpstreamError as error:
         await upstream.close()
         if trace is not None:

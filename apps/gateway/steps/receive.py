@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from apps.gateway.contracts import GatewayRequest
+from apps.gateway.tags import with_metadata
 from chatvault.lib.errors import BadRequest, InvalidField, MalformedJson
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Choices = Annotated[int, msgspec.Meta(ge=1, le=128)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+NOT_THERE: Final = msgspec.Raw()
 
 
 class StreamOptions(msgspec.Struct):
@@ -26,6 +30,7 @@ class ChatFields(msgspec.Struct):
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     stream_options: StreamOptions | None = None
+    metadata: msgspec.Raw = NOT_THERE
 
 
 class CompletionFields(msgspec.Struct):
@@ -35,11 +40,13 @@ class CompletionFields(msgspec.Struct):
     best_of: Choices | None = None
     max_tokens: Count | None = None
     stream_options: StreamOptions | None = None
+    metadata: msgspec.Raw = NOT_THERE
 
 
 class EmbeddingFields(msgspec.Struct):
     model: Name
     input: msgspec.Raw
+    metadata: msgspec.Raw = NOT_THERE
 
 
 _chat = msgspec.json.Decoder(ChatFields)
@@ -60,7 +67,7 @@ def receive(request: GatewayRequest) -> None:
         elif request.operation == "completions":
             _receive_completions(request)
         else:
-            request.alias = _embeddings.decode(request.body).model
+            _receive_embeddings(request)
     except msgspec.ValidationError as error:
         raise _invalid_field(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -86,6 +93,8 @@ def _receive_chat(request: GatewayRequest) -> None:
     if newer and older:  # which of the two binds is the provider's choice
         newer = max(newer, older)
     request.max_output_tokens = newer or older
+    if fields.metadata:
+        request.tags = with_metadata(request.tags, fields.metadata)
 
 
 def _receive_completions(request: GatewayRequest) -> None:
@@ -96,6 +105,15 @@ def _receive_completions(request: GatewayRequest) -> None:
     request.wants_usage = request.stream and options is not None and bool(options.include_usage)
     request.choices = max(fields.n or 1, fields.best_of or 1) * _prompts(request.body)
     request.max_output_tokens = fields.max_tokens
+    if fields.metadata:
+        request.tags = with_metadata(request.tags, fields.metadata)
+
+
+def _receive_embeddings(request: GatewayRequest) -> None:
+    fields = _embeddings.decode(request.body)
+    request.alias = fields.model
+    if fields.metadata:
+        request.tags = with_metadata(request.tags, fields.metadata)
 
 
 def _prompts(body: bytes) -> int:

@@ -34,6 +34,8 @@ def record_attempt(candidate: Candidate, meter: Meter, plane: DataPlane) -> None
         failpoints.reach("attempt-written" if meter.is_sent else "intent-written")
     meter.is_sent = True
     meter.attempts += 1
+    meter.attempt_at = clock.monotonic()
+    meter.first_byte_at = -1.0
     meter.candidate = candidate
 
 
@@ -62,6 +64,8 @@ def _intent_of(meter: Meter, deployment_id: int, price_id: int) -> Intent:
         request.trace.pack() if request.trace is not None else b"",
         identity.key.user_id,
         identity.key.application_id,
+        request.tags,
+        client.terms.terms_id,
     )
 
 
@@ -74,6 +78,7 @@ def record_end_of_attempt(error: UpstreamError, meter: Meter, plane: DataPlane) 
             at_ms=now_ms(),
             http_status=status,
             error_code=error.public_code,
+            first_byte_ms=meter.first_byte_ms,
         )
     )
     if failpoints.ARMED:
@@ -113,6 +118,9 @@ def record(meter: Meter, bill: Bill, plane: DataPlane) -> None:
             int(latency_s * 1000),
             int(first_token_s * 1000) if first_token_s >= 0 else -1,
             meter.attempts,
+            meter.service_tier,
+            meter.error_detail,
+            meter.first_byte_ms,
         )
     )
     metrics = plane.metrics

@@ -18,6 +18,7 @@ def bill_of(meter: Meter) -> pricing.Bill:
         meter.usage,
         candidate.price,
         meter.identity.client.terms,
+        meter.service_tier,
         at_s=meter.request.accept_ms / 1_000,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apps.billing import pricing
 from apps.gateway.contracts import Headers, Outlet
+from apps.gateway.error_detail import detail_of
 from apps.gateway.meter import Meter
 from apps.gateway.plane import DataPlane
 from apps.gateway.reply import error_event
@@ -26,6 +27,7 @@ def take_answer(upstream: Upstream, meter: Meter) -> bytes:
     """A whole answer: note its usage; its bytes go out when the books are closed."""
     answer = upstream.answer
     assert answer is not None
+    meter.service_tier = answer.service_tier
     if answer.usage is not None and pricing.valid_usage(answer.usage):
         meter.use(answer.usage, "provider")
     else:
@@ -59,6 +61,7 @@ async def stream(
         meter.succeed()
     except ChatVaultError as error:
         meter.fail("error", 200, error.public_code)
+        meter.error_detail = detail_of(error)
         if isinstance(error, UpstreamError) and meter.candidate is not None:
             plane.breaker.failed(meter.candidate.deployment.id)
         tail = error_event(error)
@@ -180,6 +183,7 @@ async def _hold_more(meter: Meter, relay: Relay) -> int:
 
 def note_usage(reader: StreamReader, meter: Meter) -> None:
     """What the provider said last, if it is valid; otherwise what was delivered."""
+    meter.service_tier = reader.service_tier
     if reader.usage is not None and pricing.valid_usage(reader.usage):
         meter.use(reader.usage, "provider")
     else:

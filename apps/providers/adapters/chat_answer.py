@@ -26,7 +26,15 @@ def tool_call(made: str, name: str, arguments: str) -> dict[str, Any]:
     return {"id": made, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def answer(call: Call, answer_id: str, model: str, said: list[Said], usage: Usage | None) -> Answer:
+def answer(
+    call: Call,
+    answer_id: str,
+    model: str,
+    said: list[Said],
+    usage: Usage | None,
+    *,
+    service_tier: str = "",
+) -> Answer:
     """A whole answer. Text is weighed for the estimate that a missing usage needs."""
     choices = [
         {
@@ -46,7 +54,7 @@ def answer(call: Call, answer_id: str, model: str, said: list[Said], usage: Usag
     }
     if usage is not None:
         body["usage"] = usage_object(usage)
-    return Answer(encode(body), usage, sum(map(_weight, said)))
+    return Answer(encode(body), usage, sum(map(_weight, said)), service_tier)
 
 
 def _message(said: Said) -> dict[str, Any]:

@@ -82,12 +82,14 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
     usage: Usage | None  # None: the provider told none that is valid; it will be estimated
     output_text_bytes: int = 0  # delivered text, for the estimate when usage is None
+    service_tier: str = ""  # in which it was served, as the provider named it; "": it did not say
 
 
 class StreamReader(Protocol):
     """Turns a provider's stream into OpenAI's. One per stream; pure but for its own state."""
 
     usage: Usage | None  # the last valid one seen
+    service_tier: str  # the last one seen; "": none
     output_events: int  # distinct content deltas seen: the lower bound of output tokens
     output_text_bytes: int  # delivered text, for estimates; exact for translated streams
     is_complete: bool  # a finish reason or the end mark was seen

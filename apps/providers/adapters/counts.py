@@ -1,8 +1,10 @@
-"""Token counts from outside: whole numbers from 0 to 2^53, or they do not count."""
+"""Token counts from outside: whole numbers from 0 to 2^53, or they do not count. And the names of
+service tiers, which must look like one."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -10,6 +12,16 @@ from apps.providers.adapters.contract import Usage
 
 # Above 2^53 a JSON number is no longer exact everywhere (RFC 8259 §6).
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+_TIER: Final = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,31}")
+
+
+def tier_name(told: Any) -> str:
+    """The name of a service tier as prices have it; "" for what is none."""
+    if not isinstance(told, str):
+        return ""
+    name = told.lower()
+    return name if _TIER.fullmatch(name) else ""
 
 
 def later(known: Usage | None, told: Usage | None) -> Usage | None:

@@ -20,6 +20,7 @@ class TranslatedStream:
 
     def __init__(self, call: Call, model: str) -> None:
         self.usage: Usage | None = None
+        self.service_tier = ""
         self.output_events = 0
         self.output_text_bytes = 0
         self.is_complete = False

@@ -8,7 +8,7 @@ import msgspec
 
 from apps.providers.adapters.anthropic.error import event_refusal
 from apps.providers.adapters.anthropic.request import JSON_TOOL
-from apps.providers.adapters.anthropic.usage import read_usage
+from apps.providers.adapters.anthropic.usage import read_usage, service_tier
 from apps.providers.adapters.chat_answer import Said, answer, encode, tool_call
 from apps.providers.adapters.contract import Answer, Call
 from chatvault.lib.errors import UpstreamInvalid
@@ -43,7 +43,8 @@ def read_answer(call: Call, body: bytes) -> Answer:
     except (msgspec.DecodeError, RecursionError):
         raise _why_invalid(body) from None
     said = _said(message)
-    return answer(call, message.id, message.model, [said], read_usage(message.usage))
+    usage, tier = read_usage(message.usage), service_tier(message.usage)
+    return answer(call, message.id, message.model, [said], usage, service_tier=tier)
 
 
 def _why_invalid(body: bytes) -> Exception:

@@ -10,7 +10,7 @@ from typing import Any
 from apps.providers.adapters.anthropic.error import event_refusal
 from apps.providers.adapters.anthropic.request import JSON_TOOL
 from apps.providers.adapters.anthropic.response import finish_reason
-from apps.providers.adapters.anthropic.usage import merge, read_usage
+from apps.providers.adapters.anthropic.usage import merge, read_usage, service_tier
 from apps.providers.adapters.chat_answer import encode, tool_call
 from apps.providers.adapters.contract import Call, Endpoint
 from apps.providers.adapters.counts import later
@@ -48,6 +48,7 @@ class AnthropicStream(TranslatedStream):
         if isinstance(message.get("model"), str):
             self.model = message["model"]
         self._told = merge({}, message.get("usage"))
+        self.service_tier = service_tier(self._told)
         self.emit({"role": "assistant", "content": ""})
 
     def open_block(self, payload: dict[str, Any]) -> None:
@@ -103,6 +104,7 @@ class AnthropicStream(TranslatedStream):
     def end(self, payload: dict[str, Any]) -> None:
         # Only here is the output counted: what the first event tells is a beginning.
         self._told = merge(self._told, payload.get("usage"))
+        self.service_tier = service_tier(self._told)
         self.usage = later(self.usage, read_usage(self._told))
         stop_reason = _object(payload, "delta").get("stop_reason")
         if not isinstance(stop_reason, str) or self.is_complete:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from apps.providers.adapters.contract import Usage
-from apps.providers.adapters.counts import Count
+from apps.providers.adapters.counts import Count, tier_name
 
 
 class _Creation(msgspec.Struct):
@@ -18,6 +18,10 @@ class _OutputDetails(msgspec.Struct):
     thinking_tokens: Count | None = None
 
 
+class _ServerTools(msgspec.Struct):
+    web_search_requests: Count | None = None
+
+
 class _Usage(msgspec.Struct):
     input_tokens: Count
     output_tokens: Count
@@ -25,6 +29,7 @@ class _Usage(msgspec.Struct):
     cache_creation_input_tokens: Count | None = None
     cache_creation: _Creation | None = None
     output_tokens_details: _OutputDetails | None = None
+    server_tool_use: _ServerTools | None = None
 
 
 def read_usage(told: Any) -> Usage | None:
@@ -46,7 +51,13 @@ def read_usage(told: Any) -> Usage | None:
         cache_write_tokens=written - hour,
         cache_write_1h_tokens=hour,
         reasoning_tokens=min(reasoning, usage.output_tokens),
+        searches=(usage.server_tool_use.web_search_requests or 0) if usage.server_tool_use else 0,
     )
+
+
+def service_tier(told: Any) -> str:
+    """In which tier it was served: standard, priority or batch."""
+    return tier_name(told.get("service_tier")) if isinstance(told, dict) else ""
 
 
 def merge(known: dict[str, Any], told: Any) -> dict[str, Any]:

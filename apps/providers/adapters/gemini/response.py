@@ -11,7 +11,7 @@ from apps.providers.adapters.contract import Answer, Call
 from apps.providers.adapters.gemini import signatures
 from apps.providers.adapters.gemini.embeddings import read_embeddings
 from apps.providers.adapters.gemini.error import event_refusal
-from apps.providers.adapters.gemini.usage import read_usage
+from apps.providers.adapters.gemini.usage import Found, read_usage, service_tier
 from chatvault.lib.errors import UpstreamInvalid
 
 _FINISH_REASONS = {
@@ -58,16 +58,31 @@ class Generated(msgspec.Struct, rename="camel"):
         """The prompt itself was refused: there are no candidates."""
         return bool(self.prompt_feedback and self.prompt_feedback.get("blockReason"))
 
-    @property
-    def has_searched(self) -> bool:
-        """Google searched the web or its maps for this answer."""
-        return any(_has_searched(candidate) for candidate in self.candidates or [])
+    def found(self) -> Found:
+        """What the candidates show of searches and pictures."""
+        candidates = self.candidates or []
+        searches = sum(map(searches_of, candidates))
+        has_searched = searches > 0 or any(map(_has_asked_maps, candidates))
+        return Found(has_searched, searches, sum(map(images_of, candidates)))
 
 
-def _has_searched(candidate: Candidate) -> bool:
-    found = candidate.grounding_metadata or {}
-    chunks = found.get("groundingChunks") or []
-    return bool(found.get("webSearchQueries")) or any("maps" in chunk for chunk in chunks)
+def searches_of(candidate: Candidate) -> int:
+    """What Google asked of the web for it."""
+    asked = (candidate.grounding_metadata or {}).get("webSearchQueries")
+    return len(asked) if isinstance(asked, list) else 0
+
+
+def images_of(candidate: Candidate) -> int:
+    return sum(_is_image(part.get("inlineData")) for part in parts_of(candidate))
+
+
+def _is_image(data: Any) -> bool:
+    return isinstance(data, dict) and str(data.get("mimeType", "")).startswith("image/")
+
+
+def _has_asked_maps(candidate: Candidate) -> bool:
+    chunks = (candidate.grounding_metadata or {}).get("groundingChunks") or []
+    return any("maps" in chunk for chunk in chunks)
 
 
 _decode = msgspec.json.Decoder(Generated).decode
@@ -83,14 +98,15 @@ def read_answer(call: Call, body: bytes) -> Answer:
         raise UpstreamInvalid from None
     if isinstance(told.error, dict):
         raise event_refusal(told.error)
-    usage = read_usage(told.usage_metadata, has_searched=told.has_searched)
+    usage = read_usage(told.usage_metadata, told.found())
     answer_id = told.response_id or f"chatcmpl-{call.request_id}"
     said = [_said(candidate, answer_id) for candidate in told.candidates or []]
     if not said:
         if not told.is_blocked:
             raise UpstreamInvalid
         said = [Said(finish_reason="content_filter")]
-    return answer(call, answer_id, told.model_version or call.alias, said, usage)
+    tier = service_tier(told.usage_metadata)
+    return answer(call, answer_id, told.model_version or call.alias, said, usage, service_tier=tier)
 
 
 def _said(candidate: Candidate, answer_id: str) -> Said:

@@ -14,8 +14,9 @@ from apps.providers.adapters.gemini.response import (
     call_in,
     finish_reason,
     parts_of,
+    searches_of,
 )
-from apps.providers.adapters.gemini.usage import read_usage
+from apps.providers.adapters.gemini.usage import Found, read_usage, service_tier
 from apps.providers.adapters.translated_stream import TranslatedStream
 from chatvault.lib.errors import UpstreamInvalid
 
@@ -32,6 +33,8 @@ class GeminiStream(TranslatedStream):
         self._is_first = True
         self._calls: dict[int, int] = {}  # how many, by candidate
         self._roles: set[int] = set()
+        self._searches: dict[int, int] = {}  # by candidate; told again and again, and never fewer
+        self._images = 0
         self._has_searched = False
 
     def take(self, event: str, payload: dict[str, Any]) -> None:
@@ -45,8 +48,8 @@ class GeminiStream(TranslatedStream):
             self._is_first = False
             self.answer_id = told.response_id or self.answer_id
             self.model = told.model_version or self.model
-        self._has_searched = self._has_searched or told.has_searched
-        usage = read_usage(told.usage_metadata, has_searched=self._has_searched)
+        usage = read_usage(told.usage_metadata, self._found(told))
+        self.service_tier = service_tier(told.usage_metadata) or self.service_tier
         # The prompt's count is corrected in the end, downwards too; the output only grows.
         known = self.usage.output_tokens if self.usage else 0
         if usage is not None and usage.output_tokens >= known:
@@ -57,6 +60,16 @@ class GeminiStream(TranslatedStream):
             self._open(0)
             self.is_complete = True
             self.emit({}, "content_filter")
+
+    def _found(self, told: Generated) -> Found:
+        """In all events so far."""
+        here = told.found()
+        self._has_searched = self._has_searched or here.has_searched
+        self._images += here.images
+        for candidate in told.candidates or []:
+            known = self._searches.get(candidate.index, 0)
+            self._searches[candidate.index] = max(known, searches_of(candidate))
+        return Found(self._has_searched, sum(self._searches.values()), self._images)
 
     def _take_candidate(self, candidate: Candidate) -> None:
         index = candidate.index

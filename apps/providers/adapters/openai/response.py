@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from apps.providers.adapters.contract import Answer, Call
+from apps.providers.adapters.counts import tier_name
 from apps.providers.adapters.openai.error import in_band_refusal
 from apps.providers.adapters.openai.usage import read_usage
 from chatvault.lib.errors import UpstreamInvalid
@@ -17,6 +18,7 @@ class _Answer(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw()
     usage: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
+    service_tier: Any = None
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -36,9 +38,10 @@ def read_answer(call: Call, body: bytes) -> Answer:
         raise UpstreamInvalid
     usage = read_usage(answer.usage)
     if usage is not None or call.operation == "embeddings":
-        return Answer(body, usage)
+        return Answer(body, usage, service_tier=tier_name(answer.service_tier))
     try:
-        return Answer(body, None, _text_bytes(_decode_any(results)))
+        size = _text_bytes(_decode_any(results))
+        return Answer(body, None, size, tier_name(answer.service_tier))
     except (msgspec.DecodeError, RecursionError):
         raise UpstreamInvalid from None
 

@@ -14,7 +14,7 @@ import msgspec
 
 from apps.providers.adapters import sse
 from apps.providers.adapters.contract import Call, Endpoint, Usage
-from apps.providers.adapters.counts import later
+from apps.providers.adapters.counts import later, tier_name
 from apps.providers.adapters.openai.error import in_band_refusal
 from apps.providers.adapters.openai.request import plan_for
 from apps.providers.adapters.openai.response import text_size
@@ -36,6 +36,7 @@ class _Event(msgspec.Struct):
     usage: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
     object: Any = None
+    service_tier: Any = None
 
 
 class _Choice(msgspec.Struct):
@@ -75,11 +76,13 @@ class PassThrough:
         "is_complete",
         "output_events",
         "output_text_bytes",
+        "service_tier",
         "usage",
     )
 
     def __init__(self, call: Call, *, strips_usage: bool) -> None:
         self.usage: Usage | None = None
+        self.service_tier = ""
         self.output_events = 0
         self.is_complete = False
         self.finish_reasons: list[str] = []
@@ -215,6 +218,8 @@ class PassThrough:
         except (msgspec.DecodeError, RecursionError):
             raise UpstreamInvalid from None
         self.usage = later(self.usage, read_usage(event.usage))
+        if event.service_tier is not None:  # the first events tell it, and the last
+            self.service_tier = tier_name(event.service_tier) or self.service_tier
         self._check_error(block, event, payload)
         has_usage = bytes(event.usage)[:1] == b"{"
         self._learn(block, choices)

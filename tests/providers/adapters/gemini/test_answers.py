@@ -12,7 +12,7 @@ from apps.providers.adapters.contract import Usage
 from apps.providers.adapters.gemini.error import read_error
 from apps.providers.adapters.gemini.response import read_answer
 from apps.providers.adapters.gemini.stream import open_stream
-from apps.providers.adapters.gemini.usage import read_usage
+from apps.providers.adapters.gemini.usage import Found, read_usage
 from chatvault.lib.errors import UpstreamBroken, UpstreamInvalid, UpstreamRefused
 from tests.providers.adapters.comparison import of_chunks
 from tests.providers.adapters.shapes import CANARY, call, endpoint, exchanges
@@ -65,7 +65,7 @@ def test_what_googles_tools_read_is_input_but_for_search():
         "totalTokenCount": 105,
     }
     assert read_usage(told) == Usage(input_tokens=100, output_tokens=5)
-    assert read_usage(told, has_searched=True) == Usage(input_tokens=10, output_tokens=5)
+    assert read_usage(told, Found(has_searched=True)) == Usage(input_tokens=10, output_tokens=5)
 
 
 @pytest.mark.parametrize(
