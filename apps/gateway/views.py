@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from apps.gateway import bridge, lifecycle
 from apps.gateway import serializers as shapes
 from apps.gateway.contracts import Headers
-from apps.gateway.dry_run_shapes import DRY_RUN, or_dry_run
+from apps.gateway.dry_run_shapes import DRY_RUN, TAGS, or_dry_run
 from apps.gateway.http import PROBES
 
 KEY: Any = [{"ApiKey": []}]
@@ -74,7 +74,7 @@ class ChatCompletionsView(GatewayView):
         "described here go to the provider untouched.",
         tags=["Inference"],
         auth=KEY,
-        parameters=[DRY_RUN],
+        parameters=[DRY_RUN, TAGS],
         request=shapes.ChatCompletionRequestSerializer,
         responses={200: or_dry_run(shapes.ChatCompletionSerializer), **REFUSALS},
     )
@@ -89,7 +89,7 @@ class CompletionsView(GatewayView):
         description="OpenAI's legacy completions.",
         tags=["Inference"],
         auth=KEY,
-        parameters=[DRY_RUN],
+        parameters=[DRY_RUN, TAGS],
         request=shapes.CompletionRequestSerializer,
         responses={200: or_dry_run(shapes.CompletionSerializer), **REFUSALS},
     )
@@ -104,7 +104,7 @@ class EmbeddingsView(GatewayView):
         description="OpenAI's embeddings.",
         tags=["Inference"],
         auth=KEY,
-        parameters=[DRY_RUN],
+        parameters=[DRY_RUN, TAGS],
         request=shapes.EmbeddingRequestSerializer,
         responses={200: or_dry_run(shapes.EmbeddingListSerializer), **REFUSALS},
     )

@@ -165,7 +165,7 @@ def test_the_tiers_of_recorded_answers_are_found_and_none_is_made_up():
     seen = 0
     for exchange in exchanges():
         family, path = CHATS.get(exchange["provider"], ("", "?"))
-        if path not in exchange["path"] or exchange["status"] != 200:
+        if path not in exchange["path"] or "count" in exchange["path"] or exchange["status"] != 200:
             continue
         body = exchange["body"].encode()
         adapter = get_adapter(family)
