@@ -101,7 +101,7 @@ def _store() -> None:
             entries = [rows.ledger_rows(row, row.started_at) for row in made]
             batch = (
                 made,
-                [row for one in closed for row in rows.attempt_rows(one.request)],
+                [row for one in closed for row in rows.attempt_rows(one.request, Names())],
                 [charge for charge, *_ in entries],
                 [entry for _, *others in entries for entry in others],
             )

@@ -25,7 +25,16 @@ ADJUSTMENT: Final = "adjustment"
 LATE_SETTLEMENT: Final = 1
 STANDING: Final = "standing:"  # how batches of standing amounts begin
 CHUNK: Final = 500
-_PARTIES: Final = ("team_id", "client_id", "key_id", "provider_name")
+_PARTIES: Final = (
+    "team_id",
+    "client_id",
+    "key_id",
+    "provider_name",
+    "user_id",
+    "alias",
+    "provider_id",
+    "tags",
+)
 """What an adjustment has from the charge that it corrects, besides the time."""
 
 
@@ -51,6 +60,10 @@ class Standing(msgspec.Struct, frozen=True):
     charged_delta: int = 0
     cost_delta: int = 0
     reason: str = ""
+    user_id: int | None = None
+    alias: str = ""
+    provider_id: int | None = None
+    tags: dict[str, str] | None = None
 
 
 class Corrected(msgspec.Struct, frozen=True):
@@ -243,7 +256,15 @@ def _entries(one: Correction | Standing, booked: _Booked, batch: _Batch) -> list
 def _charge(entry: LedgerEntry) -> budget_windows.Charge:
     at_s = int(entry.booked_at.timestamp())
     return budget_windows.Charge(
-        entry.team_id, entry.client_id, entry.key_id, at_s, -entry.amount_nano
+        entry.team_id,
+        entry.client_id,
+        entry.key_id,
+        at_s,
+        -entry.amount_nano,
+        entry.user_id or 0,
+        entry.alias,
+        entry.provider_id or 0,
+        tuple((entry.tags or {}).items()),
     )
 
 

@@ -19,13 +19,17 @@ _LAST_S: Final = 253_402_300_799  # the end of the year 9999: what a date can ho
 
 
 class Charge(NamedTuple):
-    """What one request added to the budgets of its team, client and key."""
+    """What one request added to the budgets of whom and what it concerns; 0 and "": of none."""
 
     team_id: int
     client_id: int
     key_id: int
     at_s: int
     nano_usd: int
+    user_id: int = 0
+    alias: str = ""
+    provider_id: int = 0
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 class Scope(NamedTuple):

@@ -63,6 +63,10 @@ class LedgerRow(msgspec.Struct, frozen=True):
     created_at: str
     author_name: str = ""
     reason: str = ""
+    user_id: int | None = None
+    alias: str = ""
+    provider_id: int | None = None
+    tags: str | None = None  # a JSON object
 
 
 class Parties(msgspec.Struct, frozen=True):
@@ -74,6 +78,10 @@ class Parties(msgspec.Struct, frozen=True):
     key_id: int
     provider_name: str
     booked_at: str
+    user_id: int | None = None
+    alias: str = ""
+    provider_id: int | None = None
+    tags: str | None = None  # a JSON object
 
 
 def charge_entries(
@@ -120,5 +128,10 @@ def _row(
         parties.provider_name,
         parties.booked_at,
         created_at,
-        reason=reason,
+        "",
+        reason,
+        parties.user_id,
+        parties.alias,
+        parties.provider_id,
+        parties.tags,
     )

@@ -18,8 +18,8 @@ TAGS: Final = OpenApiParameter(
     "x-chatvault-tags",
     str,
     OpenApiParameter.HEADER,
-    description="Labels for reports and budgets, such as `project=atlas,env=prod`: at most 8, a key "
-    "of at most 32 characters of a-z, 0-9, `_`, `.` and `-`, a value of at most 64 printable "
+    description="Labels for reports and budgets, such as `project=atlas,env=prod`: at most 8, a "
+    "key of at most 32 characters of a-z, 0-9, `_`, `.` and `-`, a value of at most 64 printable "
     "ones. Members of the body's `metadata` that fit are tags as well.",
 )
 _Shape = serializers.Serializer[dict[str, object]]

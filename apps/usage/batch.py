@@ -16,7 +16,7 @@ from apps.billing import budget_windows, quota_history
 from apps.billing.budget_windows import Booked, Charge
 from apps.billing.ledger import LATE_SETTLEMENT, LedgerRow, Parties, as_text, late_entries
 from apps.billing.models import LedgerEntry
-from apps.usage import error_groups, rows, store
+from apps.usage import error_groups, rows, store, sums
 from apps.usage.models import JournalCursor, OpenIntent, RequestLog
 from apps.usage.names import Names
 from apps.usage.open_requests import Closed, OpenRequest
@@ -117,10 +117,16 @@ def _book_closed(
             new.discard(row.request_id)  # a batch may hold a request twice
             fresh.append((one, row))
     store.insert([row for _, row in fresh])
-    store.insert([row for one, _ in fresh for row in rows.attempt_rows(one.request)])
+    store.insert([row for one, _ in fresh for row in rows.attempt_rows(one.request, names)])
     store.insert([entry for _, row in fresh for entry in entries[row.request_id][1:]])
-    store.add_rollups(rows.rollups((row, one.request.intent.at_ms) for one, row in fresh))
-    return [rows.charge_of(row, one.request.intent.at_ms) for one, row in fresh], fresh
+    intents = [one.request.intent for one, _ in fresh]
+    added = [
+        sums.Added(row, intent.at_ms, intent.tags)
+        for (_, row), intent in zip(fresh, intents, strict=True)
+    ]
+    store.add_sums(sums.of(added))
+    charges = [rows.charge_of(row, intent) for (_, row), intent in zip(fresh, intents, strict=True)]
+    return charges, fresh
 
 
 def _last_uses(booked: list[tuple[Closed, rows.RequestRow]]) -> dict[int, datetime]:
@@ -159,8 +165,7 @@ def _book_late(settles: list[Settle], created_at: str) -> tuple[list[Charge], li
             created_at=created_at,
             reason=LATE_REASON,
         )
-        at_s = int(row.started_at.timestamp())
-        charges.append(Charge(row.team_id, row.client_id, row.key_id, at_s, delta))
+        charges.append(_charge(row, delta))
     store.insert(entries)
     return charges, orphans
 
@@ -178,6 +183,24 @@ def _parties(row: RequestLog) -> Parties:
         row.key_id,
         row.provider_name,
         as_text(row.started_at),
+        row.user_id,
+        row.alias,
+        row.provider_id,
+        None if row.tags is None else msgspec.json.encode(row.tags).decode(),
+    )
+
+
+def _charge(row: RequestLog, nano_usd: int) -> Charge:
+    return Charge(
+        row.team_id,
+        row.client_id,
+        row.key_id,
+        int(row.started_at.timestamp()),
+        nano_usd,
+        row.user_id or 0,
+        row.alias,
+        row.provider_id or 0,
+        tuple((row.tags or {}).items()),
     )
 
 

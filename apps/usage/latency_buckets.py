@@ -6,10 +6,50 @@ A percentile is off by 5 % at most, which is less than it moves from hour to hou
 from __future__ import annotations
 
 import math
-from typing import Final
+from bisect import bisect_left
+from functools import cache
+from typing import Any, Final
+
+from django.db.models import Case, IntegerField, Value, When
 
 GROWTH: Final = 1.1
+MOST_MS: Final = 2**31 - 1
 _STEP: Final = math.log(GROWTH)
+
+
+def _bounds() -> tuple[int, ...]:
+    """In whole numbers, so that everybody agrees where a bucket ends."""
+    bounds = [1]
+    while bounds[-1] < MOST_MS:
+        bounds.append(11 ** len(bounds) // 10 ** len(bounds))
+    return tuple(bounds)
+
+
+BOUNDS: Final = _bounds()
+"""The last millisecond of each bucket. Counts by bucket are in the database: never change them."""
+
+
+def bucket_of(ms: int) -> int:
+    """As `bucket_sql` finds it."""
+    return bisect_left(BOUNDS, ms)
+
+
+def bucket_of_column(name: str) -> Any:
+    """The same as an expression of the ORM, of a column that is not NULL."""
+    return _search(name, 0, len(BOUNDS) - 1)
+
+
+@cache
+def _search(name: str, low: int, high: int) -> Any:
+    """By halves, since databases try the branches of a CASE one after the other."""
+    if low == high:
+        return Value(low, output_field=IntegerField())
+    middle = (low + high) // 2
+    return Case(
+        When(**{f"{name}__lte": BOUNDS[middle]}, then=_search(name, low, middle)),
+        default=_search(name, middle + 1, high),
+        output_field=IntegerField(),
+    )
 
 
 def bucket_sql(column: str) -> str:

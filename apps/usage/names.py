@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final
 
 from apps.accounts.models import ApiKey, Client, Team, User
@@ -20,12 +20,14 @@ class Names:
         self._forget_at = 0.0
         self._forget()
 
-    def load(self, batch: Iterable[Closed]) -> None:
+    def load(self, batch: Collection[Closed]) -> None:
         """Look up what a batch needs and is not known yet; five queries at most."""
         if clock.monotonic() >= self._forget_at:
             self._forget()
         intents = [closed.request.intent for closed in batch]
         deployments = {closed.settle.deployment_id for closed in batch}
+        for closed in batch:
+            deployments.update(start.deployment_id for start in closed.request.starts.values())
         self._load_names(Team, self._teams, {intent.team_id for intent in intents})
         self._load_names(Client, self._clients, {intent.client_id for intent in intents})
         self._load_names(ApiKey, self._keys, {intent.key_id for intent in intents} - {0})
@@ -53,6 +55,9 @@ class Names:
         """The names of a deployment and of its provider."""
         return self._deployments.get(pk, ("", ""))
 
+    def provider_id(self, deployment_id: int) -> int | None:
+        return self._providers.get(deployment_id)
+
     def _forget(self) -> None:
         self._forget_at = clock.monotonic() + KEEP_S
         self._teams: dict[int, str] = {}
@@ -60,6 +65,7 @@ class Names:
         self._keys: dict[int, str] = {}
         self._users: dict[int, str] = {}
         self._deployments: dict[int, tuple[str, str]] = {}
+        self._providers: dict[int, int] = {}  # by deployment
 
     def _load_names(
         self, model: type[Team | Client | ApiKey], known: dict[int, str], wanted: set[int]
@@ -81,5 +87,7 @@ class Names:
         if missing:
             self._deployments.update(dict.fromkeys(missing, ("", "")))
             found = Deployment.objects.filter(pk__in=missing)
-            for pk, name, provider in found.values_list("pk", "name", "provider__name"):
+            columns = ("pk", "name", "provider__name", "provider_id")
+            for pk, name, provider, provider_id in found.values_list(*columns):
                 self._deployments[pk] = (name, provider)
+                self._providers[pk] = provider_id

@@ -119,5 +119,10 @@ def _end_last_attempt(request: OpenRequest, settle: Settle) -> None:
     number = settle.attempts
     if number and number not in request.ends:
         request.ends[number] = AttemptEnd(
-            settle.request_id, number, settle.at_ms, settle.http_status, settle.error_code
+            settle.request_id,
+            number,
+            settle.at_ms,
+            settle.http_status,
+            settle.error_code,
+            settle.first_byte_ms,
         )

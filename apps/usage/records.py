@@ -34,6 +34,11 @@ Code = Annotated[str, msgspec.Meta(max_length=64)]
 Line = Annotated[str, msgspec.Meta(max_length=200)]
 Alias = Annotated[str, msgspec.Meta(max_length=150)]
 TraceId = Annotated[bytes, msgspec.Meta(max_length=25)]  # trace id, span id, flags; or empty
+TierName = Annotated[str, msgspec.Meta(max_length=32)]
+TagKey = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+TagValue = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Tags = Annotated[tuple[tuple[TagKey, TagValue], ...], msgspec.Meta(max_length=8)]
+MaybeMillis = Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)]  # -1: unknown, or there was none
 
 
 class Intent(msgspec.Struct, array_like=True, tag=1, frozen=True):
@@ -59,6 +64,8 @@ class Intent(msgspec.Struct, array_like=True, tag=1, frozen=True):
     trace: TraceId = b""  # of the request's span, where it is sampled
     user_id: Whole = 0  # the person whose token it was; 0: nobody's
     application_id: Whole = 0  # the OAuth application that held the token; 0: none
+    tags: Tags = ()
+    terms_id: Whole = 0  # the version of the pricing tier; 0: unknown
 
 
 class AttemptStart(msgspec.Struct, array_like=True, tag=2, frozen=True):
@@ -79,6 +86,7 @@ class AttemptEnd(msgspec.Struct, array_like=True, tag=3, frozen=True):
     at_ms: Millis
     http_status: Small  # 0: no answer
     error_code: Code = ""
+    first_byte_ms: MaybeMillis = -1  # from the start of the call
 
 
 class Progress(msgspec.Struct, array_like=True, tag=4, frozen=True):
@@ -104,8 +112,11 @@ class Settle(msgspec.Struct, array_like=True, tag=5, frozen=True):
     cost_nano: Whole
     charged_nano: Whole
     latency_ms: Count
-    first_token_ms: Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)] = -1  # -1: there was none
+    first_token_ms: MaybeMillis = -1
     attempts: Small = 0
+    service_tier: TierName = ""  # in which the provider served it, where it said so
+    error_detail: Line = ""  # never values, nor anybody's own text
+    first_byte_ms: MaybeMillis = -1  # of the last attempt, from its start
 
 
 class RefusedRow(msgspec.Struct, array_like=True, frozen=True):

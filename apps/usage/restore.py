@@ -237,7 +237,16 @@ def _without_booked(unbooked: _Unbooked) -> _Unbooked:
 def _charge(request: OpenRequest, nano_usd: int) -> Charge:
     intent = request.intent
     at_s = intent.at_ms // 1000
-    return Charge(intent.team_id, intent.client_id, intent.key_id, at_s, nano_usd)
+    return Charge(
+        intent.team_id,
+        intent.client_id,
+        intent.key_id,
+        at_s,
+        nano_usd,
+        intent.user_id,
+        intent.alias,
+        tags=intent.tags,
+    )
 
 
 def _by_scope(windows: Iterable[Window]) -> dict[tuple[str, int], list[Window]]:

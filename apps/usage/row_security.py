@@ -54,7 +54,10 @@ POLICIES: Final = {
     "billing_ledgerentry": _OF_TEAM,
     "billing_closedperiod": f"team_id IS NULL OR {_OF_TEAM}",
     "usage_requestlog": _OF_TEAM,
-    "usage_hourlyrollup": _OF_TEAM,
+    "usage_hourlyrollup": _OF_TEAM,  # of the version before, until it goes away
+    "usage_hoursums": _OF_TEAM,
+    "usage_taghour": _OF_TEAM,
+    "usage_latencyhour": _OF_TEAM,
     "usage_dayrollup": _OF_TEAM,
     "usage_latencyday": _OF_TEAM,
     "usage_tagday": _OF_TEAM,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
+from msgspec import json
 
 from apps.billing.budget_windows import Charge
 from apps.billing.ledger import LedgerRow, Parties, as_text, charge_entries
@@ -15,9 +15,9 @@ from apps.billing.pricing import MAX_TOKENS, valid_usage
 from apps.providers.adapters.contract import Usage
 from apps.usage.names import Names
 from apps.usage.open_requests import Closed, OpenRequest
+from apps.usage.records import Intent, Tags
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_HOUR_MS: Final = 3_600_000
 
 
 class RequestRow(msgspec.Struct, frozen=True):
@@ -61,6 +61,19 @@ class RequestRow(msgspec.Struct, frozen=True):
     user_id: int | None = None
     user_name: str = ""
     application_id: int | None = None
+    provider_id: int | None = None
+    tags: str | None = None  # a JSON object
+    service_tier: str = ""
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    images: int = 0
+    duration_ms: int = 0
+    searches: int = 0
+    terms_id: int | None = None
+    markup_ppm: int | None = None
+    error_detail: str = ""
+    cache_status: str = ""
+    experiment_arm: str = ""
 
 
 class AttemptRow(msgspec.Struct, frozen=True):
@@ -73,47 +86,8 @@ class AttemptRow(msgspec.Struct, frozen=True):
     duration_ms: int | None
     http_status: int | None
     error_code: str
-
-
-class RollupKey(NamedTuple):
-    """What reports group by."""
-
-    hour: str
-    team_id: int
-    client_id: int
-    key_id: int
-    alias: str
-    deployment_id: int
-
-
-class RollupSums(msgspec.Struct):
-    """Sums of a HourlyRollup, in the order of its columns."""
-
-    requests: int = 0
-    errors: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_input_tokens: int = 0
-    reasoning_tokens: int = 0
-    cost_nano: int = 0
-    charged_nano: int = 0
-    latency_ms_sum: int = 0
-    first_token_ms_sum: int = 0
-    first_token_count: int = 0
-
-    def add(self, row: RequestRow) -> None:
-        self.requests += 1
-        self.errors += row.outcome in ("error", "interrupted")
-        self.input_tokens += row.input_tokens
-        self.output_tokens += row.output_tokens
-        self.cached_input_tokens += row.cached_input_tokens
-        self.reasoning_tokens += row.reasoning_tokens
-        self.cost_nano += row.cost_nano
-        self.charged_nano += row.charged_nano
-        self.latency_ms_sum += row.latency_ms or 0
-        if row.first_token_ms is not None:
-            self.first_token_ms_sum += row.first_token_ms
-            self.first_token_count += 1
+    provider_id: int | None = None
+    first_byte_ms: int | None = None
 
 
 def text_of(at_ms: int) -> str:
@@ -128,6 +102,7 @@ def _second(at_s: int) -> str:
 
 
 def request_row(closed: Closed, names: Names) -> RequestRow:
+    """The row of a settled request. Counts that no provider can mean are brought into bounds."""
     intent, settle = closed.request.intent, closed.settle
     usage = settle.usage if valid_usage(settle.usage) else _clamped(settle.usage)
     deployment_name, provider_name = names.deployment(settle.deployment_id)
@@ -171,10 +146,26 @@ def request_row(closed: Closed, names: Names) -> RequestRow:
         user_id=intent.user_id or None,
         user_name=names.user(intent.user_id),
         application_id=intent.application_id or None,
+        provider_id=names.provider_id(settle.deployment_id),
+        tags=_as_json(intent.tags) if intent.tags else None,
+        service_tier=settle.service_tier,
+        image_input_tokens=usage.image_input_tokens,
+        image_output_tokens=usage.image_output_tokens,
+        images=usage.images,
+        duration_ms=usage.duration_ms,
+        searches=usage.searches,
+        terms_id=intent.terms_id or None,
+        markup_ppm=intent.markup_ppm,
+        error_detail=settle.error_detail,
     )
 
 
-def attempt_rows(request: OpenRequest) -> list[AttemptRow]:
+@lru_cache(256)
+def _as_json(tags: Tags) -> str:
+    return json.encode(dict(tags)).decode()
+
+
+def attempt_rows(request: OpenRequest, names: Names) -> list[AttemptRow]:
     request_id = request.intent.request_id.hex()
     rows = []
     for number, start in request.starts.items():
@@ -188,6 +179,8 @@ def attempt_rows(request: OpenRequest) -> list[AttemptRow]:
                 duration_ms=_duration(start.at_ms, end.at_ms) if end else None,
                 http_status=(end.http_status or None) if end else None,
                 error_code=end.error_code if end else "",
+                provider_id=names.provider_id(start.deployment_id),
+                first_byte_ms=end.first_byte_ms if end and end.first_byte_ms >= 0 else None,
             )
         )
     return rows
@@ -201,6 +194,10 @@ def parties_of(row: RequestRow) -> Parties:
         row.key_id,
         row.provider_name,
         row.started_at,
+        row.user_id,
+        row.alias,
+        row.provider_id,
+        row.tags,
     )
 
 
@@ -214,25 +211,18 @@ def ledger_rows(row: RequestRow, created_at: str) -> list[LedgerRow]:
     )
 
 
-def charge_of(row: RequestRow, at_ms: int) -> Charge:
-    return Charge(row.team_id, row.client_id, row.key_id, at_ms // 1000, row.charged_nano)
-
-
-def rollups(rows: Iterable[tuple[RequestRow, int]]) -> dict[RollupKey, RollupSums]:
-    """Sums by hour and group of rows with the milliseconds they began at."""
-    sums: dict[RollupKey, RollupSums] = {}
-    hours: dict[int, str] = {}
-    for row, at_ms in rows:
-        hour_ms = at_ms - at_ms % _HOUR_MS
-        hour = hours.get(hour_ms) or hours.setdefault(hour_ms, text_of(hour_ms))
-        key = RollupKey(
-            hour, row.team_id, row.client_id, row.key_id, row.alias, row.deployment_id or 0
-        )
-        found = sums.get(key)
-        if found is None:
-            found = sums[key] = RollupSums()
-        found.add(row)
-    return sums
+def charge_of(row: RequestRow, intent: Intent) -> Charge:
+    return Charge(
+        row.team_id,
+        row.client_id,
+        row.key_id,
+        intent.at_ms // 1000,
+        row.charged_nano,
+        row.user_id or 0,
+        row.alias,
+        row.provider_id or 0,
+        intent.tags,
+    )
 
 
 def _duration(start_ms: int, end_ms: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -20,15 +20,15 @@ from django.db import connection, models
 from apps.billing.ledger import LedgerRow
 from apps.billing.models import LedgerEntry
 from apps.usage import day_sums
-from apps.usage.models import Attempt, HourlyRollup, RequestLog
-from apps.usage.rows import AttemptRow, RequestRow, RollupKey, RollupSums
+from apps.usage.models import Attempt, HourlyRollup, LatencyHour, RequestLog, TagHour
+from apps.usage.rows import AttemptRow, RequestRow
+from apps.usage.sums import Sums
 
 _TABLES: dict[type[msgspec.Struct], type[models.Model]] = {
     RequestRow: RequestLog,
     AttemptRow: Attempt,
     LedgerRow: LedgerEntry,
 }
-_ROLLUP_COLUMNS = RollupKey._fields + RollupSums.__struct_fields__
 
 
 def insert_charges(rows: Sequence[LedgerRow]) -> set[str]:
@@ -66,14 +66,25 @@ def insert(rows: Sequence[AttemptRow | LedgerRow | RequestRow]) -> None:
             )
 
 
-def add_rollups(sums: dict[RollupKey, RollupSums]) -> None:
+def add_sums(added: Sums) -> None:
     """Add to the sums of their hours."""
-    if not sums:
-        return
-    day_sums.forget({datetime.fromisoformat(key.hour).replace(tzinfo=UTC) for key in sums})
-    values = [(*key, *msgspec.structs.astuple(sums[key])) for key in sorted(sums)]
+    day_sums.forget({datetime.fromisoformat(key.hour).replace(tzinfo=UTC) for key in added.groups})
+    for model, groups in (
+        (HourlyRollup, added.groups),
+        (TagHour, added.tags),
+        (LatencyHour, added.latencies),
+    ):
+        if groups:
+            _add(model, groups)
+
+
+def _add(model: type[models.Model], groups: Mapping[Any, msgspec.Struct]) -> None:
+    """In the order of the keys, so that two writers never wait for each other."""
+    keys = sorted(groups)
+    values = [(*key, *msgspec.structs.astuple(groups[key])) for key in keys]
+    statement = _upsert(model, keys[0]._fields, groups[keys[0]].__struct_fields__)
     with connection.cursor() as cursor:
-        cursor.executemany(_upsert_rollup(), values)
+        cursor.executemany(statement, values)
 
 
 def _known_ids(request_ids: list[str]) -> set[str]:
@@ -161,13 +172,12 @@ def _type_of(model: type[models.Model], column: str) -> str:
 
 
 @cache
-def _upsert_rollup() -> str:
+def _upsert(model: type[models.Model], key: tuple[str, ...], sums: tuple[str, ...]) -> str:
     quote = connection.ops.quote_name
-    keys = ", ".join(quote(column) for column in RollupKey._fields)
-    table = HourlyRollup._meta.db_table
-    sums = ", ".join(
-        f"{quote(column)} = {table}.{quote(column)} + excluded.{quote(column)}"
-        for column in RollupSums.__struct_fields__
+    keys = ", ".join(quote(column) for column in key)
+    table = model._meta.db_table
+    more = ", ".join(
+        f"{quote(column)} = {table}.{quote(column)} + excluded.{quote(column)}" for column in sums
     )
-    insertion = _insert_values(HourlyRollup, _ROLLUP_COLUMNS)
-    return " ".join([insertion, "ON CONFLICT (", keys, ") DO UPDATE SET", sums])
+    insertion = _insert_values(model, (*key, *sums))
+    return " ".join([insertion, "ON CONFLICT (", keys, ") DO UPDATE SET", more])

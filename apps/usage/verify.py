@@ -51,7 +51,7 @@ def _findings(formula: int) -> Iterator[Finding]:
     requests = RequestLog.objects.count()
     since = KeptSince.of(KeptSince.Subject.REQUESTS) or _EVER
     yield from verify_entries.findings(entries, requests, as_parameter(since))
-    yield verify_rollups.rollups(since)
+    yield from verify_rollups.findings(since)
     yield _windows()
     yield from verify_journal.findings()
     if formula:

@@ -31,7 +31,9 @@ _UNCHARGED: Final = (
     "AND l.number = 0 AND l.account = 'client' "
     "WHERE l.id IS NULL OR l.amount_nano <> -r.charged_nano "
     "OR l.team_id <> r.team_id OR l.client_id <> r.client_id OR l.key_id <> r.key_id "
-    "OR l.booked_at <> r.started_at"
+    "OR l.booked_at <> r.started_at OR l.alias NOT IN ('', r.alias) "
+    "OR coalesce(l.user_id, r.user_id, 0) <> coalesce(r.user_id, 0) "
+    "OR coalesce(l.provider_id, r.provider_id, 0) <> coalesce(r.provider_id, 0)"
 )
 _UNKNOWN: Final = (
     "SELECT l.request_id, l.number, l.amount_nano FROM billing_ledgerentry l "

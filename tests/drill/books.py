@@ -18,7 +18,7 @@ _ENTRIES = (
     "SELECT request_id, number, account, kind, amount_nano, client_id, team_id, key_id "
     "FROM billing_ledgerentry ORDER BY request_id, number, account"
 )
-_ROLLUPS = "SELECT SUM(requests), SUM(cost_nano), SUM(charged_nano) FROM usage_hourlyrollup"
+_ROLLUPS = "SELECT SUM(requests), SUM(cost_nano), SUM(charged_nano) FROM usage_hoursums"
 _WINDOWS = "SELECT budget_id, settled_nano FROM billing_budgetwindow ORDER BY budget_id"
 
 Row = tuple[Any, ...]

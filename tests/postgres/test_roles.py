@@ -83,7 +83,7 @@ def deployment(
     yield made
 
 
-TABLES = ("usage_requestlog", "usage_hourlyrollup", "billing_ledgerentry", "billing_budget",
+TABLES = ("usage_requestlog", "usage_hoursums", "billing_ledgerentry", "billing_budget",
           "accounts_team", "accounts_client", "accounts_apikey", "accounts_membership")  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_a_session_sees_the_rows_of_its_teams_and_no_others(deployment):
         assert counts(one) == counts(two) == dict.fromkeys(TABLES, 1)
         raw = "SELECT DISTINCT team_id FROM {} UNION SELECT team_id FROM billing_ledgerentry"
         assert one.execute(raw.format("usage_requestlog")).fetchall() == [(1,)]
-        assert two.execute(raw.format("usage_hourlyrollup")).fetchall() == [(2,)]
+        assert two.execute(raw.format("usage_hoursums")).fetchall() == [(2,)]
     with deployment.as_app("1,2") as both, deployment.as_app("*") as everybody:
         assert counts(both) == counts(everybody) == dict.fromkeys(TABLES, 2)
 

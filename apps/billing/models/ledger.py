@@ -45,6 +45,18 @@ class LedgerEntry(models.Model):
         help_text="What caused an adjustment, such as repricing:12; a batch corrects a request "
         "once.",
     )
+    user_id = models.BigIntegerField(
+        "user id", null=True, help_text="The person whose token it was; empty: nobody's."
+    )
+    alias = models.CharField(
+        max_length=150,
+        blank=True,
+        default="",
+        db_default=Value(""),
+        help_text="As it was asked for.",
+    )
+    provider_id = models.BigIntegerField("provider id", null=True)
+    tags = models.JSONField(null=True, blank=True, help_text="Of the request; empty: none.")
 
     class Meta:
         verbose_name_plural = "ledger entries"

@@ -5,7 +5,7 @@ from .export import UsageExport
 from .journal import JournalCursor, OpenIntent
 from .kept import KeptSince
 from .request import Attempt, RequestLog
-from .rollup import HourlyRollup
+from .rollup import HourlyRollup, LatencyHour, TagHour
 
 __all__ = [
     "Attempt",
@@ -16,11 +16,13 @@ __all__ = [
     "JournalCursor",
     "KeptSince",
     "LatencyDay",
+    "LatencyHour",
     "LedgerCheck",
     "OpenIntent",
     "RefusalSample",
     "RequestLog",
     "SummedDay",
     "TagDay",
+    "TagHour",
     "UsageExport",
 ]

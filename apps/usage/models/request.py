@@ -1,11 +1,40 @@
 from __future__ import annotations
 
-from django.db import models
+from typing import Self
+
+from django.db import connection, models
 from django.db.models import Q, Value
+from django.db.models.fields.json import KeyTextTransform
 
 
 def _tokens() -> models.PositiveBigIntegerField:
     return models.PositiveBigIntegerField(default=0)
+
+
+def _count(help_text: str = "") -> models.BigIntegerField:
+    """Of a column that came later: no CHECK, for which PostgreSQL would read the whole table."""
+    return models.BigIntegerField(default=0, db_default=0, help_text=help_text)
+
+
+def _text(
+    max_length: int, help_text: str = "", verbose_name: str | None = None
+) -> models.CharField:
+    return models.CharField(
+        verbose_name,
+        max_length=max_length,
+        blank=True,
+        default="",
+        db_default=Value(""),
+        help_text=help_text,
+    )
+
+
+class RequestLogQuerySet(models.QuerySet["RequestLog"]):
+    def tagged(self, key: str, value: str) -> Self:
+        """Requests that carry this tag. PostgreSQL has an index for it."""
+        if connection.vendor == "postgresql":
+            return self.filter(tags__contains={key: value})
+        return self.annotate(_tag=KeyTextTransform(key, "tags")).filter(_tag=value)
 
 
 class RequestLog(models.Model):
@@ -22,6 +51,10 @@ class RequestLog(models.Model):
         PROVIDER = "provider", "Told by the provider"
         ESTIMATED = "estimated", "Estimated"
         NONE = "none", "Nothing used"
+
+    class CacheStatus(models.TextChoices):
+        HIT = "hit", "Answered by the cache"
+        MISS = "miss", "Not in the cache"
 
     request_id = models.UUIDField(unique=True)
     started_at = models.DateTimeField()
@@ -69,6 +102,35 @@ class RequestLog(models.Model):
     application_id = models.BigIntegerField(
         "application id", null=True, help_text="The OAuth application that held the token."
     )
+    provider_id = models.BigIntegerField("provider id", null=True)
+    tags = models.JSONField(
+        null=True, blank=True, help_text="What the client labelled it with; empty: nothing."
+    )
+    service_tier = _text(32, "In which of the provider's tiers it was served, where it said so.")
+    image_input_tokens = _count()
+    image_output_tokens = _count()
+    images = _count("Pictures that were made.")
+    duration_ms = _count("Of audio or video that is billed by time.")
+    searches = _count("Web searches that the provider made for it.")
+    terms_id = models.BigIntegerField(
+        "tier version", null=True, help_text="The version of the pricing tier at its admission."
+    )
+    markup_ppm = models.BigIntegerField(
+        "mark-up (ppm)", null=True, help_text="Of the tier at its admission, in parts per million."
+    )
+    error_detail = _text(200, "What failed, for admins: never a provider's or a client's own text.")
+    cache_status = models.CharField(
+        "cache",
+        max_length=8,
+        choices=CacheStatus,
+        blank=True,
+        default="",
+        db_default=Value(""),
+        help_text="Empty: the cache was not asked.",
+    )
+    experiment_arm = _text(64, "The variant of an experiment that it took part in.")
+
+    objects = RequestLogQuerySet.as_manager()
 
     class Meta:
         verbose_name = "request"
@@ -83,6 +145,18 @@ class RequestLog(models.Model):
             models.Index(fields=["client_id", "-started_at"], name="request_by_client"),
             models.Index(fields=["team_id", "-started_at"], name="request_by_team"),
             models.Index(fields=["key_id", "-started_at"], name="request_by_key"),
+            models.Index(fields=["alias", "-started_at"], name="request_by_alias"),
+            models.Index(fields=["provider_id", "-started_at"], name="request_by_provider"),
+            models.Index(
+                fields=["user_id", "-started_at"],
+                condition=Q(user_id__isnull=False),
+                name="request_by_user",
+            ),
+            models.Index(
+                fields=["http_status", "-started_at"],
+                condition=Q(http_status__gte=400),
+                name="request_by_status",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -99,6 +173,10 @@ class Attempt(models.Model):
     duration_ms = models.PositiveIntegerField(null=True)
     http_status = models.PositiveSmallIntegerField("status", null=True)
     error_code = models.CharField(max_length=64, blank=True)
+    provider_id = models.BigIntegerField("provider id", null=True)
+    first_byte_ms = models.IntegerField(
+        "first byte (ms)", null=True, help_text="From the start of this call; empty: unknown."
+    )
 
     class Meta:
         ordering = ["request_id", "number"]
