@@ -10,6 +10,7 @@ class AlertsConfig(AppConfig):
         from apps.accounts.permissions import Rows, register
         from apps.accounts.roles import Capability as C
         from apps.alerts import budgets, resealing, topics, troubles, watching
+        from apps.billing.permissions import SCOPES, WITHIN_TEAM
         from apps.providers import services as vaults
 
         topics.register_own()
@@ -20,6 +21,15 @@ class AlertsConfig(AppConfig):
         vaults.also_reseal(resealing.reseal_channels)
         register(
             "alerts.channel", Rows(view=C.ALERTS_READ, change=C.ALERTS_WRITE, teams=("team_id",))
+        )
+        register(
+            "alerts.budgetlines",
+            Rows(
+                view=C.BILLING_READ,
+                change=C.BILLING_WRITE,
+                teams=tuple(f"budget__{path}" for path in SCOPES),
+                changed_by=tuple(f"budget__{path}" for path in WITHIN_TEAM),
+            ),
         )
         register("alerts.alert", Rows(view=C.ALERTS_READ, teams=("team_id",)))
         register(

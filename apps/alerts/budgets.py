@@ -12,7 +12,7 @@ from django.db import transaction
 from django.urls import reverse
 
 from apps.alerts import services
-from apps.alerts.models import BudgetWatch
+from apps.alerts.models import BudgetLines, BudgetWatch
 from apps.billing.budget_use import BudgetUse, uses_of
 from apps.billing.budget_windows import instant
 from apps.billing.limits.contract import Period
@@ -22,6 +22,7 @@ from apps.billing.words import short_usd
 from chatvault.lib.money import format_usd, usd_from_nano
 
 TOPIC: Final = "budget.threshold"
+MOST_LINES: Final = 10
 _AT_ONCE: Final = 500
 _LAST_S: Final = 253_402_300_799  # the end of the year 9999: there is no end
 _MARGIN: Final = timedelta(days=1)  # clocks of two workers around the end of a window
@@ -41,9 +42,24 @@ def look(now: datetime) -> int:
     return sum(_look_at(rows[at : at + _AT_ONCE], now) for at in range(0, len(rows), _AT_ONCE))
 
 
-def lines_of(budget: Budget) -> tuple[int, ...]:
-    """Percent, ascending."""
-    return settings.CHATVAULT.alerts.lines
+def lines_of(budgets: Sequence[Budget]) -> dict[int, tuple[int, ...]]:
+    """Percent by budget, ascending: its own lines, or those of the installation. One query."""
+    own = BudgetLines.objects.filter(budget__in=[budget.pk for budget in budgets])
+    found = {budget_id: tuple(each) for budget_id, each in own.values_list("budget_id", "percents")}
+    default: tuple[int, ...] = settings.CHATVAULT.alerts.lines
+    return {budget.pk: found.get(budget.pk, default) for budget in budgets}
+
+
+def percents_of(text: str) -> list[int]:
+    """Lines as people write them, `50, 80, 100`. Raises ValueError with what is wrong."""
+    parts = [part.strip().removesuffix("%").strip() for part in text.split(",")]
+    given = [part for part in parts if part]
+    if not all(part.isascii() and part.isdigit() and 0 < int(part) <= 1000 for part in given):
+        raise ValueError("Write whole percents between 1 and 1000 with commas: 50, 80, 100.")
+    found = sorted({int(part) for part in given})
+    if not 0 < len(found) <= MOST_LINES:
+        raise ValueError(f"Write between one and {MOST_LINES} lines.")
+    return found
 
 
 def window_of(budget: Budget, now: datetime) -> Window:
@@ -53,11 +69,12 @@ def window_of(budget: Budget, now: datetime) -> Window:
 
 def _look_at(budgets: Sequence[Budget], now: datetime) -> int:
     uses = uses_of(budgets, now)
+    lines = lines_of(budgets)
     known = BudgetWatch.objects.in_bulk([budget.pk for budget in budgets])
     told = 0
     for budget in budgets:
         use, window = uses[budget.pk], window_of(budget, now)
-        line = reached(use, lines_of(budget))
+        line = reached(use, lines[budget.pk])
         watch = known.get(budget.pk)
         if watch is None and not line:
             continue

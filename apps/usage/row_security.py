@@ -70,6 +70,7 @@ POLICIES: Final = {
     "alerts_channel": _OF_TEAM,
     "alerts_alert": _OF_TEAM,
     "alerts_delivery": "channel_id IN (SELECT id FROM alerts_channel)",
+    "alerts_budgetlines": "budget_id IN (SELECT id FROM billing_budget)",
     "alerts_budgetwatch": "budget_id IN (SELECT id FROM billing_budget)",
     "repricing_repricing": _OF_NOBODY,
     "repricing_repricingline": _OF_NOBODY,

@@ -15,7 +15,7 @@ from django_celery_beat.models import IntervalSchedule
 
 from apps.accounts import permissions, signing
 from apps.accounts.models import ApiKey, Client, Membership, Team, User
-from apps.alerts.models import Alert, Channel
+from apps.alerts.models import Alert, BudgetLines, Channel
 from apps.billing.models import Budget, Quota, QuotaOverride
 from apps.configuration.models import ScheduledJob
 from apps.oauth import services
@@ -152,6 +152,9 @@ MADE: Final[dict[str, Callable[[Place], Model]]] = {
     )[0],
     "alerts.channel": lambda place: make_channel(team=place.team),
     "alerts.alert": lambda place: make_alert(team_id=place.team.pk),
+    "alerts.budgetlines": lambda place: BudgetLines.objects.create(
+        budget=place.row(Budget), percents=[50, 100]
+    ),
     "alerts.delivery": lambda place: make_delivery(
         channel=place.row(Channel), alert=place.row(Alert)
     ),

@@ -40,7 +40,7 @@ API_ROWS: Final = {
     "teams": "accounts.team", "clients": "accounts.client", "keys": "accounts.apikey",
     "budgets": "billing.budget", "people": "accounts.user", "quotas": "billing.quota",
     "alert-channels": "alerts.channel", "alerts": "alerts.alert",
-    "alert-deliveries": "alerts.delivery",
+    "alert-deliveries": "alerts.delivery", "budget-lines": "alerts.budgetlines",
     "quota-overrides": "billing.quotaoverride", "oauth": "oauth.application",
 }  # fmt: skip
 """Whose rows the arguments of `/api/v1/<word>/…` are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 from django.contrib import messages
 from django.db import IntegrityError
@@ -28,6 +28,15 @@ _NEVER_LOOKED_UP = frozenset(
         *("registration_digest", "token", "token_checksum", "sealed"),
     }
 )
+
+
+_also_falling: Final[dict[type[Model], tuple[type[Model], ...]]] = {}
+
+
+def falls_with(page: type[Model], *models: type[Model]) -> None:
+    """Apps above say which rows of theirs go with one of `page` and need no permission for it."""
+    known = _also_falling.get(page, ())
+    _also_falling[page] = (*known, *(each for each in models if each not in known))
 
 
 class Rows(ChangeList):
@@ -66,7 +75,8 @@ class PageMixin(AuditedAdmin, Limited):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         found = super().get_deleted_objects(objs, request)
         shown, counts, lacking, protected = found
-        names = {model._meta.verbose_name for model in (*self.falls_with, *_ROLES)}
+        going = (*self.falls_with, *_also_falling.get(self.model, ()), *_ROLES)
+        names = {model._meta.verbose_name for model in going}
         return shown, counts, {name for name in lacking if name not in names}, protected
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -1,5 +1,11 @@
-"""Pages of channels, alerts and deliveries."""
+"""Pages of channels, alerts and deliveries; lines of budgets on the page of each."""
 
-from . import alerts, channels, deliveries
+from apps.accounts.admin.pages import falls_with
+from apps.accounts.models import Team
+from apps.alerts.models import Channel, Delivery
 
-__all__ = ["alerts", "channels", "deliveries"]
+from . import alerts, budget_lines, channels, deliveries
+
+__all__ = ["alerts", "budget_lines", "channels", "deliveries"]
+
+falls_with(Team, Channel, Delivery)

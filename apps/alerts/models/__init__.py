@@ -1,5 +1,5 @@
 from .alert import Alert, Delivery
 from .channel import Channel
-from .watch import BudgetWatch
+from .watch import BudgetLines, BudgetWatch
 
-__all__ = ["Alert", "BudgetWatch", "Channel", "Delivery"]
+__all__ = ["Alert", "BudgetLines", "BudgetWatch", "Channel", "Delivery"]

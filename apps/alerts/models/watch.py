@@ -17,3 +17,17 @@ class BudgetWatch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.percent} % of budget {self.budget_id}"
+
+
+class BudgetLines(models.Model):
+    """At which lines a budget is told of, where they are not those of the installation."""
+
+    budget = models.OneToOneField("billing.Budget", models.CASCADE, related_name="alert_lines")
+    percents = models.JSONField(help_text="Whole percent of the amount, ascending.")
+
+    class Meta:
+        verbose_name = "alerts"
+        verbose_name_plural = "alerts"
+
+    def __str__(self) -> str:
+        return ", ".join(f"{percent} %" for percent in self.percents)
