@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 
@@ -15,16 +16,17 @@ from apps.billing import services
 from apps.billing.models import Price, PriceBook
 from apps.billing.price_items import RATES
 from apps.providers import catalog
+from apps.providers.catalog_conditions import ListConditions
 from apps.providers.models import Deployment
 from chatvault.lib.money import nano_from_usd
 
-DOUBTFUL_FACTOR: Final = 100
+DOUBTFUL_FACTOR: Final = 10
 _KNOWN: Final = ("openai", "anthropic", "gemini")
 _LISTED: Final = ("input", "output", "cached_input", "cache_write", "cache_write_1h")
 _NANO: Final = Decimal("1e-9")
 
-Rates = dict[str, int | None]
-"""Attributes of a price, in nano-USD per 1 M tokens."""
+Rates = dict[str, Any]
+"""Attributes of a price: nano-USD, and its bands and service tiers as rows keep them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Plan:
     @property
     def digest(self) -> str:
         """Tells whether a plan is the one that was shown."""
-        text = repr([(c.model, c.old and c.old.pk, sorted(c.rates.items())) for c in self.changes])
+        changes = [(c.model, c.old and c.old.pk, sorted(c.rates.items())) for c in self.changes]
+        text = json.dumps(changes, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -60,8 +63,32 @@ def list_rates(model: str, families: Iterable[str] = ()) -> Rates | None:
     for provider in dict.fromkeys([*families, *_KNOWN]):
         found = catalog.find_model(provider, model)
         if found is not None:
-            return {f"{name}_nano": _nano(getattr(found, name)) for name in _LISTED}
+            rates: Rates = {f"{name}_nano": _nano(getattr(found, name)) for name in _LISTED}
+            return rates | _more_of(found.conditions)
     return None
+
+
+def _more_of(listed: ListConditions) -> Rates:
+    """Only what the catalogue knows: what it does not is left as a book has it."""
+    rates: Rates = {f"{name}_nano": _nano(usd) for name, usd in listed.more.items()}
+    if listed.bands:
+        rates["bands"] = _bands(listed.bands)
+    tiers: dict[str, Any] = {}
+    for name, card in listed.tiers.items():
+        tiers[name] = {"rates": _card(card)}
+        if bands := _bands(listed.tier_bands.get(name, {})):
+            tiers[name]["bands"] = bands
+    if tiers:
+        rates["service_tiers"] = tiers
+    return rates
+
+
+def _bands(bands: Mapping[int, Mapping[str, Decimal]]) -> list[dict[str, Any]]:
+    return [{"above": above, "rates": _card(card)} for above, card in bands.items() if card]
+
+
+def _card(card: Mapping[str, Decimal]) -> dict[str, int | None]:
+    return {name: _nano(usd) for name, usd in card.items()}
 
 
 def plan_import(book: PriceBook, now: datetime) -> Plan:
@@ -116,8 +143,8 @@ def doubt(nano: int, listed: int | None) -> str:
     if not listed:
         return ""
     if nano > listed * DOUBTFUL_FACTOR:
-        return "more than 100 times"
-    return "less than a hundredth of" if nano * DOUBTFUL_FACTOR < listed else ""
+        return f"more than {DOUBTFUL_FACTOR} times"
+    return "less than a tenth of" if nano * DOUBTFUL_FACTOR < listed else ""
 
 
 def families_of(model: str) -> set[str]:

@@ -3,6 +3,7 @@
 litellm itself is never imported: that costs seconds and 180 MB.
 """
 
+import json
 import re
 from datetime import date
 from decimal import Decimal
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
+
+from apps.providers import catalog_conditions
+from apps.providers.catalog_conditions import ListConditions
 
 _FILE: Final = "model_prices_and_context_window_backup.json"
 _MILLION: Final = 1_000_000
@@ -45,6 +49,7 @@ class CatalogModel(msgspec.Struct, frozen=True):
     cached_input: Decimal | None = None
     cache_write: Decimal | None = None
     cache_write_1h: Decimal | None = None
+    conditions: ListConditions = ListConditions()
 
 
 def price_file() -> Path | None:
@@ -76,19 +81,15 @@ def find_model(provider: str, name: str) -> CatalogModel | None:
     for key in (name, f"{provider}/{name}"):
         entry = _entries().get(key)
         if entry is not None and entry.litellm_provider == provider:
-            return _priced(name, entry)
+            return _priced(name, key, entry)
     return None
 
 
 @cache
 def _entries() -> dict[str, _Entry]:
-    path = price_file()
-    if path is None:
-        return {}
-    raw = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
     decoder = msgspec.json.Decoder(_Entry)
     entries = {}
-    for name, text in raw.items():
+    for name, text in _raw().items():
         try:
             entries[name] = decoder.decode(text)
         except msgspec.ValidationError:  # the file's own sample entry has words for numbers
@@ -96,14 +97,27 @@ def _entries() -> dict[str, _Entry]:
     return entries
 
 
+@cache
+def _raw() -> dict[str, msgspec.Raw]:
+    path = price_file()
+    if path is None:
+        return {}
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+
+
+def _conditions(key: str) -> ListConditions:
+    entry = json.loads(bytes(_raw()[key]), parse_float=Decimal)
+    return catalog_conditions.read(entry)
+
+
 def _model(name: str, entry: _Entry) -> CatalogModel | None:
     short = name.removeprefix(f"{entry.litellm_provider}/")
     if _NOT_FOR_CHAT.search(short) or _SNAPSHOT.search(short):
         return None
-    return _priced(short, entry)
+    return _priced(short, name, entry)
 
 
-def _priced(name: str, entry: _Entry) -> CatalogModel | None:
+def _priced(name: str, key: str, entry: _Entry) -> CatalogModel | None:
     if entry.mode not in ("chat", "embedding") or not entry.input_cost_per_token:
         return None
     output = entry.output_cost_per_token or Decimal(0)
@@ -118,6 +132,7 @@ def _priced(name: str, entry: _Entry) -> CatalogModel | None:
         cached_input=_per_million(entry.cache_read_input_token_cost),
         cache_write=_per_million(entry.cache_creation_input_token_cost),
         cache_write_1h=_per_million(entry.cache_creation_input_token_cost_above_1hr),
+        conditions=_conditions(key),
     )
 
 

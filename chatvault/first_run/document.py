@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from apps.providers.catalog import CatalogModel, current_models
+from apps.providers.catalog_conditions import ListConditions
 from chatvault.settings.upstream import ollama_base_url
 
 CLIENT: Final = "quickstart"
 KEY: Final = "first-run"
 DEMO: Final = "demo"
+
+_NANO: Final = Decimal("1e-9")
 
 Document = dict[str, Any]
 
@@ -123,7 +126,27 @@ def _price(model: CatalogModel) -> Document:
         value = getattr(model, name)
         if value is not None:
             price[name] = plain(value)
-    return price
+    return price | _conditions(model.conditions)
+
+
+def _conditions(listed: ListConditions) -> Document:
+    price: Document = _card(listed.more)
+    if listed.bands:
+        price["bands"] = _bands(listed.bands)
+    tiers: Document = {}
+    for name, card in listed.tiers.items():
+        tiers[name] = _card(card)
+        if bands := _bands(listed.tier_bands.get(name, {})):
+            tiers[name]["bands"] = bands
+    return price | ({"service_tiers": tiers} if tiers else {})
+
+
+def _bands(bands: Mapping[int, Mapping[str, Decimal]]) -> list[Document]:
+    return [{"above": above, **_card(card)} for above, card in bands.items() if card]
+
+
+def _card(card: Mapping[str, Decimal]) -> Document:
+    return {name: plain(usd.quantize(_NANO, ROUND_HALF_UP)) for name, usd in card.items()}
 
 
 def plain(amount: Decimal) -> str:

@@ -177,7 +177,7 @@ def test_prices_do_not_begin_or_end_in_the_past(browser):
 
 
 @pytest.mark.parametrize(
-    ("typed", "doubt"), [("16", "more than 100 times"), ("0.001", "less than")]
+    ("typed", "doubt"), [("1.51", "more than 10 times"), ("0.0149", "less than a tenth of")]
 )
 def test_a_price_far_from_the_catalogue_is_asked_about(browser, typed, doubt):
     book = make_price_book()

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from apps.accounts.models import ApiKey, Client
+from apps.billing.price_items import RATES
 from apps.configuration import documents
 from apps.providers.catalog import current_models, find_model
 from apps.providers.models import Alias, Credential
@@ -36,7 +37,24 @@ def test_models_come_with_list_prices() -> None:
         "input": "0.15",
         "output": "0.6",
         "cached_input": "0.075",
+        "per_search": "0.025",
+        "service_tiers": {
+            "batch": {"input": "0.075", "output": "0.3", "cached_input": "0.0375"},
+            "priority": {"input": "0.25", "output": "1", "cached_input": "0.125"},
+        },
     }
+
+
+def test_every_list_price_can_be_applied() -> None:
+    keys = {"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "x", "GEMINI_API_KEY": "x"}
+    document = build(keys, today=TODAY, ollama_models=[])
+    prices = document["price_books"][0]["prices"]
+    for price in prices:
+        for field in RATES:
+            if field.name in price:
+                field.read(price[field.name])
+    assert sum("bands" in price for price in prices) > 3
+    assert sum("service_tiers" in price for price in prices) > 30
 
 
 def test_ollama_is_free_and_does_not_shadow_others() -> None:

@@ -21,6 +21,7 @@ from apps.billing import list_prices, words
 from apps.billing.admin.money import MoneyMedia, usd_column
 from apps.billing.admin.prices import state_of
 from apps.billing.models import Price, PriceBook
+from apps.billing.rate_words import name_of, shown
 from apps.providers.models import Deployment
 from chatvault.lib import clock
 from chatvault.lib.money import format_usd
@@ -166,6 +167,11 @@ def _row(change: list_prices.Change) -> dict[str, Any]:
         old = getattr(change.old, attribute) if change.old else None
         new = change.rates[attribute]
         cells.append({"old": _shown(old), "new": _shown(new), "differs": old != new})
+    more = [
+        f"{name_of(name)}: {shown(name, getattr(change.old, name, None))} → {shown(name, new)}"
+        for name, new in change.rates.items()
+        if name not in names and getattr(change.old, name, None) != new
+    ]
     example = words.example_nano(
         change.rates["input_nano"] or 0,
         change.rates["output_nano"] or 0,
@@ -175,6 +181,7 @@ def _row(change: list_prices.Change) -> dict[str, Any]:
         "model": change.model,
         "is_new": change.is_new,
         "cells": cells,
+        "more": more,
         "old_example": words.example_of(change.old) if change.old else "–",
         "new_example": format_usd(example),
     }

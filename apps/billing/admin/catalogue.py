@@ -14,17 +14,10 @@ from unfold.decorators import display
 from apps.accounts.admin.pages import VersionedPage
 from apps.billing import catalogue
 from apps.billing.models import CatalogueChange
+from apps.billing.rate_words import name_of, shown
 from chatvault.lib import clock
-from chatvault.lib.money import format_usd
 
-_NAMES: Final = {
-    "input_nano": "input",
-    "output_nano": "output",
-    "cached_input_nano": "cached input",
-    "cache_write_nano": "cache write",
-    "cache_write_1h_nano": "cache write 1 h",
-    "max_output_tokens": "tokens",
-}
+_NAMES: Final = {"max_output_tokens": "tokens"}
 _COLOURS: Final = {"open": "warning", "taken": "success", "dismissed": "", "gone": ""}
 
 
@@ -59,7 +52,7 @@ class CatalogueChangeAdmin(VersionedPage):
     @admin.display(description="per 1 M tokens: ours → catalogue")
     def difference(self, row: CatalogueChange) -> SafeString:
         pairs = [
-            (_NAMES.get(name, name), _shown(name, row.ours.get(name)), _shown(name, new))
+            (_NAMES.get(name, name_of(name)), shown(name, row.ours.get(name)), shown(name, new))
             for name, new in row.listed.items()
             if row.ours.get(name) != new
         ]
@@ -79,9 +72,3 @@ class CatalogueChangeAdmin(VersionedPage):
     def dismiss(self, request: HttpRequest, queryset: QuerySet[CatalogueChange]) -> None:
         count = catalogue.dismiss(rows=queryset, now=clock.now())
         messages.success(request, f"{count} proposals were dismissed.")
-
-
-def _shown(name: str, value: int | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,}" if name == "max_output_tokens" else format_usd(value)

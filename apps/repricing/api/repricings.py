@@ -131,7 +131,7 @@ class RepricingViewSet(mixins.CreateModelMixin, Rows):
     rows = Repricing.objects.order_by("-pk")
     serializer_class = RepricingSerializer
     filterset_class = RepricingFilters
-    http_method_names = ["get", "head", "options", "post"]  # noqa: RUF012
+    http_method_names = ["get", "head", "options", "post"]
 
     def perform_create(self, serializer: Any) -> None:
         row = Repricing(**serializer.validated_data)
