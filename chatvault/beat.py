@@ -102,6 +102,11 @@ TIMETABLE: Final[dict[str, Job]] = {
         Daily(3, 40),
         "Proves that the whole audit trail is as it was written; fails when it is not.",
     ),
+    "book-volume-rebates": Job(
+        "apps.repricing.tasks.book_volume_rebates",
+        Daily(2, 50),
+        "Gives back what the volume of the last two whole months earns, as adjustments.",
+    ),
     "verify-ledger": Job(
         "apps.usage.tasks.verify_ledger",
         Daily(3, 10),

@@ -15,6 +15,7 @@ import msgspec
 from apps.billing.adjustments import (
     ADJUSTMENT,
     LATE_SETTLEMENT,
+    STANDING,
     Corrected,
     Correction,
     PeriodClosed,
@@ -29,6 +30,7 @@ __all__ = [
     "ADJUSTMENT",
     "CHARGE",
     "LATE_SETTLEMENT",
+    "STANDING",
     "Corrected",
     "Correction",
     "LedgerRow",

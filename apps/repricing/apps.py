@@ -7,6 +7,8 @@ class RepricingConfig(AppConfig):
     verbose_name = "Repricing"
 
     def ready(self) -> None:
-        from apps.repricing import permissions
+        from apps.repricing import permissions, proof
+        from apps.usage import verify
 
         permissions.register_own()
+        verify.register("repricings", proof.findings)

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, timedelta
 
 from apps.billing.models import LedgerEntry
 from apps.configuration import jobs
 from apps.configuration.job_errors import JobProblem, NothingToDo
-from apps.repricing import booking, dry_run
+from apps.repricing import booking, dry_run, volume
 from apps.repricing.errors import RepricingRefused
 from apps.repricing.models import Repricing
+from chatvault.lib import clock
 
 State = Repricing.State
 
@@ -32,6 +34,17 @@ def undo(job: jobs.Job, repricing_id: int) -> None:
     """Book the opposite of a repricing; again, it goes on where it was stopped."""
     with _one(repricing_id, State.UNDOING) as repricing:
         booking.undo(repricing, job.progress)
+
+
+@jobs.task("book-volume-rebates", unit="clients")
+def book_volume_rebates(job: jobs.Job) -> None:
+    """Book what the volume of the last two whole months gives back; again, it books only what
+    has changed."""
+    this, _ = volume.bounds_of(clock.now().astimezone(UTC))
+    last, _ = volume.bounds_of(this - timedelta(days=1))
+    before, _ = volume.bounds_of(last - timedelta(days=1))
+    for month in (before, last):
+        volume.book_month(month, job.progress)
 
 
 @contextmanager

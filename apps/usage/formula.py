@@ -21,7 +21,7 @@ def usage_of(row: RequestLog) -> Usage:
 
 
 def service_tier_of(row: RequestLog) -> str:
-    return str(getattr(row, "service_tier", ""))
+    return str(row.service_tier or "")
 
 
 def bill(row: RequestLog, price: pricing.Price, terms: pricing.Terms) -> pricing.Bill:
@@ -48,7 +48,7 @@ class Versions:
         rows = list(rows)
         self._known.load(
             price_ids={row.price_id or 0 for row in rows},
-            terms_ids={_terms_id(row) for row in rows},
+            terms_ids={row.terms_id or 0 for row in rows},
         )
 
     def price_of(self, row: RequestLog) -> pricing.Price | None:
@@ -58,10 +58,9 @@ class Versions:
     def terms_of(self, row: RequestLog) -> pricing.Terms | None:
         """None: nobody knows any more. Of a row from before rows named their terms that is so when
         its tier has changed since."""
-        markup_ppm = getattr(row, "markup_ppm", None)
-        if _terms_id(row) or markup_ppm is not None:
+        if row.terms_id or row.markup_ppm is not None:
             return self._known.terms(
-                _terms_id(row), tier_id=row.tier_id or 0, markup_ppm=markup_ppm or 0
+                row.terms_id or 0, tier_id=row.tier_id or 0, markup_ppm=row.markup_ppm or 0
             )
         return self._of_tier(row.tier_id) if row.tier_id else pricing.Terms()
 
@@ -70,7 +69,3 @@ class Versions:
             ids = list(TierTerms.objects.filter(tier_id=tier_id).values_list("pk", flat=True)[:2])
             self._unchanged[tier_id] = self._known.terms(ids[0]) if len(ids) == 1 else None
         return self._unchanged[tier_id]
-
-
-def _terms_id(row: RequestLog) -> int:
-    return getattr(row, "terms_id", None) or 0

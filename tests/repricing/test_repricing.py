@@ -21,6 +21,7 @@ from apps.repricing import services
 from apps.repricing.errors import RepricingRefused
 from apps.repricing.models import RepricedRequest, Repricing
 from apps.usage.models import KeptSince, RequestLog
+from apps.usage.verify import verify
 from tests.repricing.conftest import COST, DAY, NEXT_DAY, begin, book, prices_double, work
 
 NOVA = 1_500_000  # 1,500 tokens at $1.00 / 1M
@@ -279,3 +280,18 @@ def test_rows_that_are_gone_are_not_priced_again(priced):
         work()
     made.refresh_from_db()
     assert (made.state, "no longer kept" in made.trouble) == ("checking", True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda one: Repricing.objects.filter(pk=one.pk).update(charged_after_nano=1),
+        lambda one: Repricing.objects.filter(pk=one.pk).update(state="undone"),
+        lambda one: Repricing.objects.filter(pk=one.pk).delete(),
+    ],
+    ids=["another amount", "not undone", "gone"],
+)
+def test_the_ledgers_check_finds_what_a_repricing_did_not_book(priced, checked, damage):
+    approve(checked)
+    damage(checked)
+    assert [found.code for found in verify() if found.differences] == ["repricings"]

@@ -7,7 +7,6 @@ import io
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from apps.usage.reports.query import Bucket
 from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
@@ -18,6 +17,7 @@ from apps.usage import rollups
 from apps.usage.dashboards.choice import choice_of
 from apps.usage.dashboards.page import harmless
 from apps.usage.models import RequestLog
+from apps.usage.reports.query import Bucket
 from chatvault.lib import clock
 from tests.factories import make_client, make_request, make_team, make_user
 
