@@ -9,15 +9,17 @@ class AlertsConfig(AppConfig):
     def ready(self) -> None:
         from apps.accounts.permissions import Rows, register
         from apps.accounts.roles import Capability as C
-        from apps.alerts import budgets, resealing, topics, troubles, watching
+        from apps.alerts import budgets, figures, resealing, topics, troubles, watching
         from apps.billing.permissions import SCOPES, WITHIN_TEAM
         from apps.providers import services as vaults
+        from apps.usage import control_figures
 
         topics.register_own()
         watching.register("budgets", budgets.look)
         watching.register("prices", troubles.unpriced)
         watching.register("credentials", troubles.credentials)
         watching.register("checks", troubles.checks)
+        control_figures.register(figures.read)
         vaults.also_reseal(resealing.reseal_channels)
         register(
             "alerts.channel", Rows(view=C.ALERTS_READ, change=C.ALERTS_WRITE, teams=("team_id",))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 
 import chatvault
+from apps.alerts import figures as alert_figures
 from apps.gateway import plane_figures
 from apps.usage import control_figures, node_figures
 from chatvault.defences import reports
@@ -32,6 +33,7 @@ FAMILIES: Final = (
     *plane_figures.FAMILIES,
     *node_figures.FAMILIES,
     *control_figures.FAMILIES,
+    *alert_figures.FAMILIES,
     *process.FAMILIES,
     *library.FAMILIES,
     *telemetry.FAMILIES,

@@ -88,6 +88,15 @@ FAMILIES: Final = (
 )  # fmt: skip
 
 
+_others: Final[list[Callable[[], Figures]]] = []
+
+
+def register(read: Callable[[], Figures]) -> None:
+    """Apps above have figures in the database, too; in a fixed number of queries."""
+    if read not in _others:
+        _others.append(read)
+
+
 def source() -> Callable[[], Figures]:
     """Asked at a scrape; the database is asked at most every 15 s, and never waited for long."""
     return DatabaseReader(read_all)
@@ -102,6 +111,8 @@ def read_all() -> Figures:
     yield from job_figures.read_jobs()
     yield from probe_figures.read_probes()
     yield from storage_figures.read_storage()
+    for read in _others:
+        yield from read()
 
 
 def _configuration() -> Figures:

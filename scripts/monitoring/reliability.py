@@ -307,9 +307,32 @@ JOBS = Row(
     ),
 )
 
+ALERTS = Row(
+    "Alerts to people",
+    (
+        Panel(
+            "Deliveries",
+            "Alerts that wait for a channel, failed and are tried again, or were given up in the "
+            "last day.",
+            "short",
+            (Query(everywhere("chatvault_alert_deliveries", by="state"), "{{state}}"),),
+            width=12,
+        ),
+        Panel(
+            "Oldest that has not arrived",
+            "How long ago the oldest alert was told that is still on its way.",
+            "s",
+            (Query(everywhere("chatvault_alert_oldest_waiting_age_seconds")),),
+            width=12,
+            warns_at=300,
+            alarms_at=3600,
+        ),
+    ),
+)
+
 DASHBOARD = Dashboard(
     "reliability",
     "ChatVault / Reliability",
-    "The journal, ingest, Redis, the database and background jobs.",
-    (JOURNAL, REDIS, DATABASE, JOBS),
+    "The journal, ingest, Redis, the database, background jobs and alerts.",
+    (JOURNAL, REDIS, DATABASE, JOBS, ALERTS),
 )

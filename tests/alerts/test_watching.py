@@ -16,11 +16,14 @@ from apps.configuration import job_queue
 from apps.configuration.job_errors import JobProblem
 from apps.configuration.models import JobRun
 from apps.providers import services as vaults
+from apps.usage import control_figures
 from apps.usage.models import ErrorGroup
 from chatvault.lib import clock
+from chatvault.lib.metrics.text import render
 from tests.factories import make_deployment, make_request
 from tests.factories.alerts import SIGNING, make_alert, make_channel, make_delivery
 from tests.fakes.mailbox import MailServer
+from tests.metrics.folk import samples
 
 pytestmark = pytest.mark.django_db
 
@@ -187,3 +190,20 @@ def test_a_test_is_no_other_alert(mail_server: MailServer) -> None:
     (mail,) = mail_server.mails
     assert mail.message["Subject"] == f"[ChatVault] Test of the channel {quiet.name}"
     assert "ada asked for it" in mail.text
+
+
+def test_what_prometheus_is_told_of_deliveries() -> None:
+    now = clock.now()
+    make_delivery(state="failed", next_at=now)
+    make_delivery(state="given_up", next_at=None)
+    make_delivery(state="given_up", next_at=None)
+    make_delivery(state="given_up", next_at=None, alert=make_alert(topic=topics.TEST))
+    old = make_delivery()
+    past = make_delivery(state="given_up", next_at=None)
+    Delivery.objects.filter(pk=old.pk).update(created_at=now - timedelta(hours=1))
+    Delivery.objects.filter(pk=past.pk).update(created_at=now - timedelta(days=2))
+    told = samples(render(control_figures.read_all()))
+    expected = {"waiting": 1, "failed": 1, "given_up": 2}
+    for state, count in expected.items():
+        assert told[f'chatvault_alert_deliveries{{state="{state}"}}'] == count
+    assert 3600 <= told["chatvault_alert_oldest_waiting_age_seconds"] < 3660
