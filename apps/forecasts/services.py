@@ -18,7 +18,7 @@ from apps.billing.models import Budget
 from apps.billing.words import short_usd
 from apps.configuration import job_queue
 from apps.forecasts import model, series
-from apps.forecasts.models import BudgetForecast
+from apps.forecasts.models import BudgetForecast, WhatIf
 from apps.forecasts.outlook import Outlook, Standing, look
 from apps.forecasts.periods import Window, left_of_day, window_at
 from chatvault.lib import clock
@@ -55,6 +55,7 @@ def forecast_all(progress: Callable[[int, int], None], now: datetime | None = No
         if budget is not None:
             forecast(budget, now)
     BudgetForecast.objects.filter(made_at__lt=now - KEPT).delete()
+    WhatIf.objects.filter(created_at__lt=now - KEPT).delete()
     progress(len(rows), len(rows))
     return len(rows)
 

@@ -76,6 +76,7 @@ POLICIES: Final = {
     "repricing_repricingline": _OF_NOBODY,
     "repricing_repricedrequest": _OF_NOBODY,
     "forecasts_budgetforecast": "budget_id IN (SELECT id FROM billing_budget)",
+    "forecasts_whatif": _OF_CLIENT,
     "sign_in_invitation": _OF_TEAM,
     "sign_in_rolerule": _OF_TEAM,
     "invoicing_statement": _OF_TEAM,

@@ -125,6 +125,7 @@ NAVIGATION: list[dict[str, Any]] = [
         "Money and limits",
         _page("Budgets", "savings", "billing.budget"),
         _page("Forecasts", "trending_up", "forecasts.budgetforecast"),
+        _page("What-if", "alt_route", "forecasts.whatif"),
         {
             "title": "Rate limits",
             "icon": "vital_signs",

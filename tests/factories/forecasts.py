@@ -3,8 +3,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from apps.forecasts.models import BudgetForecast
+from apps.forecasts.models import BudgetForecast, WhatIf
 from chatvault.lib import clock
+from tests.factories.accounts import make_client
 from tests.factories.billing import make_budget
 
 USD = 10**9
@@ -40,3 +41,19 @@ def make_forecast(**fields: Any) -> BudgetForecast:
         ],
     }
     return BudgetForecast.objects.create(**defaults | fields)
+
+
+def make_what_if(**fields: Any) -> WhatIf:
+    """Of a new client: half of yesterday's prompts from the cache; answered with nothing."""
+    fields["client"] = fields.get("client") or make_client()
+    now = clock.now()
+    defaults = {
+        "starts_at": now - timedelta(days=1),
+        "ends_at": now,
+        "cached_percent": 50,
+        "words": "50 % of prompts cached",
+        "state": WhatIf.State.DONE,
+        "charged_then_nano": 0,
+        "cost_then_nano": 0,
+    }
+    return WhatIf.objects.create(**defaults | fields)

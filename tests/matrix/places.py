@@ -35,7 +35,7 @@ from tests.factories import (
     make_user,
 )
 from tests.factories.alerts import make_alert, make_channel, make_delivery
-from tests.factories.forecasts import make_forecast
+from tests.factories.forecasts import make_forecast, make_what_if
 from tests.factories.numbers import unique
 from tests.factories.oauth import make_application, make_grant
 
@@ -169,6 +169,7 @@ MADE: Final[dict[str, Callable[[Place], Model]]] = {
     ),
     "billing.budget": lambda place: make_budget(client=place.client),
     "forecasts.budgetforecast": lambda place: make_forecast(budget=place.row(Budget)),
+    "forecasts.whatif": lambda place: make_what_if(client=place.client),
     "billing.ledgerentry": lambda place: make_ledger_entry(
         team_id=place.team.pk, client_id=place.client.pk, key_id=place.key.pk
     ),

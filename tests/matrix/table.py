@@ -38,7 +38,8 @@ _WORDS: Final = {
 
 API_ROWS: Final = {
     "teams": "accounts.team", "clients": "accounts.client", "keys": "accounts.apikey",
-    "budgets": "billing.budget", "people": "accounts.user", "quotas": "billing.quota",
+    "budgets": "billing.budget", "what-if": "forecasts.whatif",
+    "people": "accounts.user", "quotas": "billing.quota",
     "alert-channels": "alerts.channel", "alerts": "alerts.alert",
     "alert-deliveries": "alerts.delivery", "budget-lines": "alerts.budgetlines",
     "quota-overrides": "billing.quotaoverride", "oauth": "oauth.application",

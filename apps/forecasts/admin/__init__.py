@@ -1,5 +1,6 @@
 """The admin's pages of what is to come."""
 
 from apps.forecasts.admin.forecasts import BudgetForecastAdmin
+from apps.forecasts.admin.what_if import WhatIfAdmin
 
-__all__ = ["BudgetForecastAdmin"]
+__all__ = ["BudgetForecastAdmin", "WhatIfAdmin"]
