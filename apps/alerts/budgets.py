@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -13,10 +13,9 @@ from django.urls import reverse
 
 from apps.alerts import services
 from apps.alerts.models import BudgetLines, BudgetWatch
+from apps.billing import budget_windows
 from apps.billing.budget_use import BudgetUse, uses_of
 from apps.billing.budget_windows import instant
-from apps.billing.limits.contract import Period
-from apps.billing.limits.windows import period_bounds
 from apps.billing.models import Budget
 from apps.billing.words import short_usd
 from chatvault.lib.money import format_usd, usd_from_nano
@@ -62,18 +61,30 @@ def percents_of(text: str) -> list[int]:
     return found
 
 
+def windows_of(budgets: Sequence[Budget], now: datetime) -> dict[int, Window]:
+    """By budget. A rolling one has no beginning, so that its lines are not armed by the clock."""
+    found = {}
+    for scope in budget_windows.scopes_of(budget.pk for budget in budgets):
+        window = budget_windows.window_of(scope, int(now.timestamp()))
+        if str(scope.period).startswith("rolling"):
+            found[scope.budget_id] = Window(instant(0), None)
+        else:
+            end = instant(window.end_s) if window.end_s < _LAST_S else None
+            found[scope.budget_id] = Window(instant(window.start_s), end)
+    return found
+
+
 def window_of(budget: Budget, now: datetime) -> Window:
-    start_s, end_s = period_bounds(cast(Period, budget.period), int(now.timestamp()))
-    return Window(instant(start_s), instant(end_s) if end_s < _LAST_S else None)
+    return windows_of([budget], now)[budget.pk]
 
 
 def _look_at(budgets: Sequence[Budget], now: datetime) -> int:
     uses = uses_of(budgets, now)
-    lines = lines_of(budgets)
+    lines, windows = lines_of(budgets), windows_of(budgets, now)
     known = BudgetWatch.objects.in_bulk([budget.pk for budget in budgets])
     told = 0
     for budget in budgets:
-        use, window = uses[budget.pk], window_of(budget, now)
+        use, window = uses[budget.pk], windows[budget.pk]
         line = reached(use, lines[budget.pk])
         watch = known.get(budget.pk)
         if watch is None and not line:

@@ -138,7 +138,7 @@ def test_the_number_of_queries_does_not_grow_with_the_budgets(
         budget = make_budget(amount_nano=10 * USD)
         spend(budget, 9)
     budgets.look(NOW)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         assert budgets.look(NOW) == 0
 
 
