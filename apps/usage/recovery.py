@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from apps.billing import models
-from apps.billing.pricing import Bill, Price, Terms, bill
+from apps.billing.pricing import Bill, Price, bill
+from apps.billing.versions import Versions
 from apps.providers.adapters.contract import Usage
 from apps.usage.open_requests import Closed, OpenRequest
 from apps.usage.records import AttemptStart, Intent, Settle
@@ -21,18 +21,22 @@ def interrupted(requests: Iterable[OpenRequest]) -> list[Closed]:
     progress mark are charged at the price of the last attempt.
     """
     requests = list(requests)
-    prices = _prices({start.price_id for start in map(_last_start, requests) if start})
-    settles = [(request, _settle(request, prices)) for request in requests]
-    return [Closed(one, settle, _at_most(one, settle, prices)) for one, settle in settles]
+    versions = Versions()
+    versions.load(
+        price_ids={start.price_id for start in map(_last_start, requests) if start},
+        terms_ids={request.intent.terms_id for request in requests},
+    )
+    settles = [(request, _settle(request, versions)) for request in requests]
+    return [Closed(one, settle, _at_most(one, settle, versions)) for one, settle in settles]
 
 
-def _settle(request: OpenRequest, prices: dict[int, Price]) -> Settle:
+def _settle(request: OpenRequest, versions: Versions) -> Settle:
     intent, start = request.intent, _last_start(request)
     usage, amounts = Usage(), Bill(0, 0)
     if start is not None and not _was_refused(request, start):
         usage = Usage(input_tokens=intent.prompt_tokens, output_tokens=request.output_tokens)
-        if price := prices.get(start.price_id):
-            amounts = _bill(usage, price, intent)
+        if price := versions.price(start.price_id):
+            amounts = _bill(usage, price, intent, versions)
     return Settle(
         request_id=intent.request_id,
         at_ms=intent.at_ms,
@@ -50,19 +54,19 @@ def _settle(request: OpenRequest, prices: dict[int, Price]) -> Settle:
     )
 
 
-def _at_most(request: OpenRequest, settle: Settle, prices: dict[int, Price]) -> int:
+def _at_most(request: OpenRequest, settle: Settle, versions: Versions) -> int:
     """What was reserved; without a budget nothing was, and then all the output it was allowed."""
-    intent, price = request.intent, prices.get(settle.price_id)
+    intent, price = request.intent, versions.price(settle.price_id)
     if intent.reserved_nano or price is None or settle.usage_source == "none":
         return max(intent.reserved_nano, settle.charged_nano)
     output = max(settle.usage.output_tokens, intent.max_output_tokens)
     usage = Usage(input_tokens=intent.prompt_tokens, output_tokens=output)
-    return _bill(usage, price, intent).charged_nano
+    return _bill(usage, price, intent, versions).charged_nano
 
 
-def _bill(usage: Usage, price: Price, intent: Intent) -> Bill:
+def _bill(usage: Usage, price: Price, intent: Intent, versions: Versions) -> Bill:
     """At the time of admission; in what service tier it was served nobody has told."""
-    terms = Terms(intent.tier_id, intent.markup_ppm)
+    terms = versions.terms(intent.terms_id, tier_id=intent.tier_id, markup_ppm=intent.markup_ppm)
     return bill(usage, price, terms, at_s=intent.at_ms / 1_000)
 
 
@@ -73,8 +77,3 @@ def _last_start(request: OpenRequest) -> AttemptStart | None:
 def _was_refused(request: OpenRequest, start: AttemptStart) -> bool:
     end = request.ends.get(start.number)
     return end is not None and end.http_status >= 400
-
-
-def _prices(ids: set[int]) -> dict[int, Price]:
-    rows = models.Price.objects.filter(pk__in=ids - {0})
-    return {row.pk: row.version() for row in rows}

@@ -3,6 +3,7 @@
 from apps.billing.models import Budget, BudgetWindow
 from apps.usage.models import Attempt
 from chatvault.lib.ids import uuid7_bytes
+from tests.factories import make_tier
 from tests.usage.samples import end, intent, progress, settle, start
 
 
@@ -86,4 +87,17 @@ def test_a_late_settlement_adjusts_an_interrupted_request_once(world):
         (1, "provider", -9_000),
     ]
     assert BudgetWindow.objects.get().settled_nano == 30_000
+    assert world.is_balanced()
+
+
+def test_an_interrupted_request_is_charged_by_the_terms_it_was_admitted_by(world):
+    tier = make_tier(minimum_nano=50_000)
+    admitted_by = tier.current_terms_id
+    tier.minimum_nano = 0
+    tier.save()
+    short = uuid7_bytes()
+    world.write_dead(intent(short, tier_id=tier.pk, terms_id=admitted_by), start(short))
+    world.ingest()
+    row = world.requests()[short]
+    assert (row.cost_nano, row.charged_nano) == (15_000, 50_000)
     assert world.is_balanced()
