@@ -138,9 +138,11 @@ def take_over(
     return count
 
 
-def doubt(nano: int, listed: int | None) -> str:
-    """Why a price looks like a slip, or nothing."""
-    if not listed:
+def doubt(attribute: str, nano: Any, listed: Any) -> str:
+    """Why a rate looks like a slip, or nothing. A piece that is not billed is none."""
+    if not isinstance(nano, int) or not isinstance(listed, int) or not listed:
+        return ""
+    if not nano and attribute.startswith("per_"):
         return ""
     if nano > listed * DOUBTFUL_FACTOR:
         return f"more than {DOUBTFUL_FACTOR} times"

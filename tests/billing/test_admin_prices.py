@@ -191,6 +191,14 @@ def test_a_price_far_from_the_catalogue_is_asked_about(browser, typed, doubt):
     assert Price.objects.count() == 1
 
 
+def test_a_price_of_searches_is_compared_each_and_none_is_no_slip(browser):
+    book = make_price_book()
+    answer = add(browser, book, model="gpt-4o-mini", per_search_usd="25")
+    assert list(errors(answer)) == ["per_search_usd"]
+    assert "list price of $0.025 each" in errors(answer)["per_search_usd"][0]
+    assert add(browser, book, model="gpt-4o-mini").status_code == 302
+
+
 def test_the_list_shows_the_example_and_filters_by_state(browser):
     price = make_price()
     page = browser.get(reverse(LIST)).content.decode()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,9 +10,17 @@ from apps.accounts import services
 from apps.accounts.models import ApiKey, Client, Team
 from apps.billing.models import Budget, Price, PricingTier
 from apps.configuration.models import Revision
+from chatvault.lib import clock
 from chatvault.lib.redact import Secret
 from tests.browser.world import make_traffic
-from tests.factories import make_alias, make_price_book, make_tier
+from tests.factories import (
+    make_alias,
+    make_deployment,
+    make_price,
+    make_price_book,
+    make_request,
+    make_tier,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -199,3 +208,26 @@ def test_examples_of_a_price_and_a_tier_follow_what_is_typed(admin_page: Page, s
     page.click(SAVE)
     expect(page.locator("#result_list")).to_contain_text("gold")
     assert tier.versions.count() == 2
+
+
+def test_a_book_shows_its_models_and_a_request_its_formula(admin_page: Page, shoot: Any):
+    page, now = admin_page, clock.now()
+    book = make_price_book(name="list")
+    make_deployment(model="homegrown")
+    bands = [{"above": 5, "rates": {"input": 2_500_000_000}}]
+    price = make_price(book=book, model="gpt-4o-mini", bands=bands)
+    make_price(book=book, model="old", valid_to=now + timedelta(days=9), input_nano=5)
+    page.goto(f"/admin/billing/pricebook/{book.pk}/change/")
+    models = page.locator(".cv-table")
+    expect(models).to_contain_text("It is deployed and has no price now.")
+    expect(models).to_contain_text("and nothing follows.")
+    shoot(page, "book")
+    tier = make_tier(markup_percent=10)
+    row = make_request(
+        price_id=price.pk, tier_id=tier.pk, terms_id=tier.current_terms_id, input_tokens=1_000,
+        cached_input_tokens=400, output_tokens=100, cost_nano=2_560_000, charged_nano=2_816_000,
+    )  # fmt: skip
+    page.goto(f"/admin/usage/requestlog/{row.pk}/change/")
+    expect(page.locator("body")).to_contain_text("prompt above 5 tokens")
+    expect(page.locator("body")).to_contain_text("Mark-up")
+    shoot(page, "request-formula")

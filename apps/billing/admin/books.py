@@ -8,61 +8,23 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from unfold.admin import TabularInline
+from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 
-from apps.accounts.admin.pages import VersionedPage, link_to
-from apps.billing import list_prices, words
-from apps.billing.admin.money import MoneyMedia, usd_column
-from apps.billing.admin.prices import state_of
+from apps.accounts.admin.pages import VersionedPage
+from apps.billing import book_overview, list_prices, words
+from apps.billing.admin.money import MoneyMedia
 from apps.billing.models import Price, PriceBook
 from apps.billing.rate_words import name_of, shown
 from apps.providers.models import Deployment
 from chatvault.lib import clock
 from chatvault.lib.money import format_usd
-
-
-class PricesOfBook(TabularInline):
-    """Prices that hold or are to come; they have pages of their own."""
-
-    model = Price
-    fields = readonly_fields = (
-        "price", "input", "cached_input", "output", "example", "state", "valid_from", "valid_to",
-    )  # fmt: skip
-    extra = max_num = 0
-    can_delete = False
-    hide_title = True
-    verbose_name_plural = "prices that hold or are to come"
-    input = usd_column("input_nano", "input per 1M")
-    cached_input = usd_column("cached_input_nano", "cached per 1M")
-    output = usd_column("output_nano", "output per 1M")
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
-        rows = super().get_queryset(request).select_related("book")
-        return rows.filter(Q(valid_to=None) | Q(valid_to__gt=clock.now()))
-
-    @display(description="model")
-    def price(self, price: Price) -> str:
-        return link_to(price, price.model)
-
-    @display(description="10k in / 1k out")
-    def example(self, price: Price) -> str:
-        return words.example_of(price)
-
-    @display(description="state")
-    def state(self, price: Price) -> str:
-        return state_of(price)
 
 
 @admin.register(PriceBook)
@@ -71,8 +33,8 @@ class PriceBookAdmin(VersionedPage):
 
     list_display = ("name", "description", "priced", "unpriced", "tiers_shown")
     search_fields = ("name", "description")
-    fields = ("name", "description")
-    inlines = (PricesOfBook,)
+    fields = ("name", "description", "models")
+    readonly_fields = ("models",)
     actions_detail = ("add_price", "import_list_prices")
     falls_with = (Price,)
 
@@ -90,6 +52,15 @@ class PriceBookAdmin(VersionedPage):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PriceBook]:
         return super().get_queryset(request).prefetch_related("tiers")
+
+    def get_fields(self, request: HttpRequest, obj: PriceBook | None = None) -> Any:
+        return self.fields if obj is not None else ("name", "description")
+
+    @display(description="models")
+    def models(self, book: PriceBook) -> SafeString:
+        """All of them: what they cost now and next, and where a price is missing or odd."""
+        context = {"book": book, "lines": book_overview.overview(book, clock.now())}
+        return render_to_string("admin/billing/book_models.html", context)
 
     @display(description="priced models")
     def priced(self, book: Any) -> int:

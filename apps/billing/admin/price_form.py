@@ -203,15 +203,12 @@ class PriceForm(MoneyForm, RateFields):
             return
         for name, attribute in MONEY.items():
             nano, usual = cleaned.get(name), listed.get(attribute)
-            if (
-                nano is None
-                or not isinstance(usual, int)
-                or not (doubt := list_prices.doubt(nano, usual))
-            ):
+            if not (doubt := list_prices.doubt(attribute, nano, usual)):
                 continue
+            per = "each" if attribute.startswith("per_") else PER_1M
             self.add_error(
                 name,
-                f"This is {doubt} the list price of {format_usd(usual or 0)} {PER_1M}. "
+                f"This is {doubt} the list price of {format_usd(usual or 0)} {per}. "
                 "If it is right, tick the box at the end of the form and save again.",
             )
             self.fields["confirmed"].widget = UnfoldBooleanWidget()
