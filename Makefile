@@ -61,6 +61,11 @@ check: install-dev ## Lint, types, system checks, migrations, architecture
 fmt: install-dev ## Format the code and mend what ruff can mend
 	@$(PYTHON_BIN) -m ruff check --fix . ; $(PYTHON_BIN) -m ruff format .
 
+.PHONY: bench-ingest
+bench-ingest: install-dev ## Measure how fast journals become rows, on PostgreSQL and on SQLite
+	@$(PYTHON_BIN) -m benchmarks.ingest
+	@exec $(PYTHON_BIN) -m benchmarks.ingest --sqlite
+
 .PHONY: bench
 bench: install-dev ## Measure beside other gateways; writes docs/benchmarks.md
 	@exec $(PYTHON_BIN) -m benchmarks

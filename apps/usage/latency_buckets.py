@@ -55,7 +55,7 @@ def _search(name: str, low: int, high: int) -> Any:
 def bucket_sql(column: str) -> str:
     """The bucket of a column of milliseconds; bucket 0 is up to one."""
     more = f"CASE WHEN {column} > 1 THEN {column} ELSE 1 END"
-    return f"CAST(CEIL(LN({more}) / {_STEP!r} - 0.000000001) AS integer)"
+    return f"CAST(CEIL(LN({more}) / {_STEP!r} - 0.000000000001) AS integer)"
 
 
 def middle_ms(bucket: int) -> int:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from django.conf import settings
@@ -24,6 +24,7 @@ from apps.usage.models import Attempt, HourlyRollup, LatencyHour, RequestLog, Ta
 from apps.usage.rows import AttemptRow, RequestRow
 from apps.usage.sums import Sums
 
+FEW: Final = 20  # sums that are faster added one by one than by a table of their own
 _TABLES: dict[type[msgspec.Struct], type[models.Model]] = {
     RequestRow: RequestLog,
     AttemptRow: Attempt,
@@ -58,7 +59,9 @@ def insert(rows: Sequence[AttemptRow | LedgerRow | RequestRow]) -> None:
             _let_arrive(cursor, rows)  # PostgreSQL has no COPY into a table with row security
             cursor.execute(_insert_arrived(kind))
         elif connection.vendor == "postgresql":
-            _copy(cursor, _copy_into(kind, _TABLES[kind]._meta.db_table), rows)
+            model = _TABLES[kind]
+            into = _copy_into(model, model._meta.db_table, kind.__struct_fields__)
+            _copy(cursor, into, map(msgspec.structs.astuple, rows))
         else:
             cursor.executemany(
                 _insert_values(_TABLES[kind], kind.__struct_fields__),
@@ -82,9 +85,16 @@ def _add(model: type[models.Model], groups: Mapping[Any, msgspec.Struct]) -> Non
     """In the order of the keys, so that two writers never wait for each other."""
     keys = sorted(groups)
     values = [(*key, *msgspec.structs.astuple(groups[key])) for key in keys]
-    statement = _upsert(model, keys[0]._fields, groups[keys[0]].__struct_fields__)
+    names = (keys[0]._fields, groups[keys[0]].__struct_fields__)
     with connection.cursor() as cursor:
-        cursor.executemany(statement, values)
+        if connection.vendor == "postgresql" and len(values) > FEW:
+            table = _arrived(model)
+            cursor.execute(_make_arrived(model, (*names[0], *names[1])))
+            cursor.execute(_empty_arrived(model))
+            _copy(cursor, _copy_into(model, table, (*names[0], *names[1])), values)
+            cursor.execute(_add_arrived(model, *names))
+        else:
+            cursor.executemany(_upsert(model, *names), values)
 
 
 def _known_ids(request_ids: list[str]) -> set[str]:
@@ -108,44 +118,45 @@ def _insert_returning(rows: Sequence[LedgerRow]) -> set[str]:
 def _let_arrive(cursor: Any, rows: Sequence[msgspec.Struct]) -> None:
     """Bring rows into the temporary table of their kind, which empties itself at the commit."""
     kind = type(rows[0])
-    cursor.execute(_make_arrived(kind))
-    cursor.execute(_empty_arrived(kind))  # a transaction may come twice
-    _copy(cursor, _copy_into(kind, _arrived(kind)), rows)
+    model, columns = _TABLES[kind], kind.__struct_fields__
+    cursor.execute(_make_arrived(model, columns))
+    cursor.execute(_empty_arrived(model))  # a transaction may come twice
+    into = _copy_into(model, _arrived(model), columns)
+    _copy(cursor, into, map(msgspec.structs.astuple, rows))
 
 
-def _empty_arrived(kind: type[msgspec.Struct]) -> str:
-    return " ".join(["DELETE FROM", _arrived(kind)])
+@cache
+def _empty_arrived(model: type[models.Model]) -> str:
+    return " ".join(["DELETE FROM", _arrived(model)])
 
 
-def _arrived(kind: type[msgspec.Struct]) -> str:
-    return f"arrived_{_TABLES[kind]._meta.db_table}"
+def _arrived(model: type[models.Model]) -> str:
+    return f"arrived_{model._meta.db_table}"
 
 
-def _copy(cursor: Any, statement: str, rows: Sequence[msgspec.Struct]) -> None:
+def _copy(cursor: Any, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
     """CSV, since Python writes it in C: an empty field is NULL in a number, "" in a text."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(map(msgspec.structs.astuple, rows))
+    csv.writer(text, lineterminator="\n").writerows(rows)
     with connection.wrap_database_errors, cursor.copy(statement) as copy:
         copy.write(text.getvalue())
 
 
 @cache
-def _copy_into(kind: type[msgspec.Struct], table: str) -> str:
-    model, columns = _TABLES[kind], kind.__struct_fields__
+def _copy_into(model: type[models.Model], table: str, columns: tuple[str, ...]) -> str:
     names = ", ".join(connection.ops.quote_name(column) for column in columns)
     texts = [column for column in columns if isinstance(_field(model, column), models.CharField)]
     quoted = ", ".join(connection.ops.quote_name(column) for column in texts)
-    words = ["COPY", table, "(", names, ") FROM STDIN WITH (FORMAT csv, FORCE_NOT_NULL ("]
-    return " ".join([*words, quoted, "))"])
+    words = ["COPY", table, "(", names, ") FROM STDIN WITH (FORMAT csv"]
+    return " ".join([*words, ", FORCE_NOT_NULL (", quoted, "))"])
 
 
 @cache
-def _make_arrived(kind: type[msgspec.Struct]) -> str:
-    columns = ", ".join(
-        " ".join([connection.ops.quote_name(column), _type_of(_TABLES[kind], column)])
-        for column in kind.__struct_fields__
+def _make_arrived(model: type[models.Model], columns: tuple[str, ...]) -> str:
+    typed = ", ".join(
+        " ".join([connection.ops.quote_name(column), _type_of(model, column)]) for column in columns
     )
-    words = ["CREATE TEMPORARY TABLE IF NOT EXISTS", _arrived(kind), "(", columns, ")"]
+    words = ["CREATE TEMPORARY TABLE IF NOT EXISTS", _arrived(model), "(", typed, ")"]
     return " ".join([*words, "ON COMMIT DELETE ROWS"])
 
 
@@ -153,7 +164,14 @@ def _make_arrived(kind: type[msgspec.Struct]) -> str:
 def _insert_arrived(kind: type[msgspec.Struct], ending: str = "") -> str:
     names = ", ".join(connection.ops.quote_name(name) for name in kind.__struct_fields__)
     words = ["INSERT INTO", _TABLES[kind]._meta.db_table, "(", names, ") SELECT", names]
-    return " ".join([*words, "FROM", _arrived(kind), ending])
+    return " ".join([*words, "FROM", _arrived(_TABLES[kind]), ending])
+
+
+@cache
+def _add_arrived(model: type[models.Model], key: tuple[str, ...], sums: tuple[str, ...]) -> str:
+    columns = ", ".join(connection.ops.quote_name(name) for name in (*key, *sums))
+    words = ["INSERT INTO", model._meta.db_table, "(", columns, ") SELECT", columns]
+    return " ".join([*words, "FROM", _arrived(model), _or_add(model, key, sums)])
 
 
 @cache
@@ -173,11 +191,14 @@ def _type_of(model: type[models.Model], column: str) -> str:
 
 @cache
 def _upsert(model: type[models.Model], key: tuple[str, ...], sums: tuple[str, ...]) -> str:
+    return " ".join([_insert_values(model, (*key, *sums)), _or_add(model, key, sums)])
+
+
+def _or_add(model: type[models.Model], key: tuple[str, ...], sums: tuple[str, ...]) -> str:
     quote = connection.ops.quote_name
-    keys = ", ".join(quote(column) for column in key)
+    keys = ", ".join(map(quote, key))
     table = model._meta.db_table
     more = ", ".join(
         f"{quote(column)} = {table}.{quote(column)} + excluded.{quote(column)}" for column in sums
     )
-    insertion = _insert_values(model, (*key, *sums))
-    return " ".join([insertion, "ON CONFLICT (", keys, ") DO UPDATE SET", more])
+    return " ".join(["ON CONFLICT (", keys, ") DO UPDATE SET", more])

@@ -5,6 +5,7 @@ from typing import Self
 from django.db import connection, models
 from django.db.models import Q, Value
 from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 
 
 def _tokens() -> models.PositiveBigIntegerField:
@@ -34,7 +35,8 @@ class RequestLogQuerySet(models.QuerySet["RequestLog"]):
         """Requests that carry this tag. PostgreSQL has an index for it."""
         if connection.vendor == "postgresql":
             return self.filter(tags__contains={key: value})
-        return self.annotate(_tag=KeyTextTransform(key, "tags")).filter(_tag=value)
+        tag = Cast(KeyTextTransform(key, "tags"), models.TextField())
+        return self.annotate(_tag=tag).filter(_tag=value)
 
 
 class RequestLog(models.Model):
