@@ -10,6 +10,8 @@ def register_own() -> None:
     of_team = Rows(view=C.USAGE_READ, teams=("team_id",))
     register("usage.requestlog", of_team)
     register("usage.hourlyrollup", of_team)
+    register("usage.taghour", of_team)
+    register("usage.latencyhour", of_team)
     register("usage.ledgercheck", Rows(view=C.BILLING_READ, change=C.BILLING_WRITE))
     register("usage.dayrollup", of_team)
     register("usage.usageexport", Rows(view=C.USAGE_READ, change=C.USAGE_READ, teams=("team_id",)))

@@ -26,7 +26,14 @@ from tests.factories.providers import (
     make_deployment,
     make_provider,
 )
-from tests.factories.usage import make_attempt, make_request, make_rollup
+from tests.factories.usage import (
+    make_attempt,
+    make_full_request,
+    make_latency_hour,
+    make_request,
+    make_rollup,
+    make_tag_hour,
+)
 
 __all__ = [
     "World",
@@ -37,7 +44,9 @@ __all__ = [
     "make_credential",
     "make_deployment",
     "make_document",
+    "make_full_request",
     "make_key",
+    "make_latency_hour",
     "make_ledger_entry",
     "make_membership",
     "make_person",
@@ -47,6 +56,7 @@ __all__ = [
     "make_quota",
     "make_request",
     "make_rollup",
+    "make_tag_hour",
     "make_team",
     "make_tier",
     "make_user",

@@ -17,10 +17,13 @@ from chatvault.lib import clock
 from tests.factories import (
     make_attempt,
     make_client,
+    make_deployment,
+    make_full_request,
     make_key,
     make_ledger_entry,
     make_person,
     make_price,
+    make_provider,
     make_request,
     make_team,
     make_tier,
@@ -266,3 +269,29 @@ def test_an_empty_list_says_so_in_english(browser):
     assert "yielded" not in html
     make_request()
     assert "No row fits the search and the filters." in browser.get(f"{LIST}?q=zz").content.decode()
+
+
+def test_rows_are_found_by_tag_user_and_provider(browser):
+    person = make_person("ada")
+    provider = make_provider()
+    make_deployment(provider=provider)
+    row = make_full_request(user_id=person.pk, provider_id=provider.pk)
+    make_request(tags={"env": "test"})
+    for query in ("?tag=env%3Dprod", f"?user={person.username}", f"?provider={provider.pk}"):
+        assert shown(browser, query) == [row], query
+    for query in ("?tag=env%3Dx", "?tag=env", "?tag=%22%27%3Dx", "?user=nobody", "?provider=0"):
+        assert shown(browser, query) == [], query
+    text = browser.get(LIST).content.decode()
+    assert "env=prod, project=atlas" in text and "flex" in text and provider.name in text
+
+
+def test_a_page_shows_what_only_some_requests_have(browser):
+    row = make_full_request()
+    make_attempt(request_id=row.request_id, first_byte_ms=77)
+    text = strip_tags(browser.get(change_page(row)).content.decode())
+    for told in ("UpstreamBroken upstream_broken", "env=prod, project=atlas", "flex", "ada", "77"):
+        assert told in text
+    for told in ("Not in the cache", "Experiment"):
+        assert told in text
+    plain = strip_tags(browser.get(change_page(make_request())).content.decode())
+    assert "not told" in plain and "What failed" not in plain and "Experiment" not in plain

@@ -9,17 +9,18 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import DropdownFilter
+from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from apps.accounts.admin.limited import asking
-from apps.accounts.models import ApiKey, Client, Team
+from apps.accounts.models import ApiKey, Client, Team, User
 from apps.accounts.permissions import limit
 from apps.accounts.usable_models import aliases_of
 from apps.providers.models import Deployment
 from apps.usage.models import RequestLog
+from apps.usage.models.request import RequestLogQuerySet
 from chatvault.lib import clock
 
-Rows = QuerySet[RequestLog]
+Rows = RequestLogQuerySet
 Choices = list[tuple[str, str]]
 MOST_CHOICES: Final = 500
 
@@ -103,7 +104,53 @@ class DeploymentFilter(IdFilter):
     column = "deployment_id"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return _named(seen(Deployment, request).values_list("pk", "name")[:MOST_CHOICES])
+        return _named((pk, name) for pk, name, _, _ in _deployments(request))
+
+
+class ProviderFilter(IdFilter):
+    """Those that have deployments."""
+
+    title = "provider"
+    parameter_name = "provider"
+    column = "provider_id"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        providers = {pk: name for _, _, pk, name in _deployments(request)}
+        return _named(sorted(providers.items(), key=lambda each: each[1]))
+
+
+def _deployments(request: HttpRequest) -> list[tuple[int, str, int, str]]:
+    """With their providers; asked for once, for two filters."""
+    found: list[tuple[int, str, int, str]] | None = getattr(request, "offered_deployments", None)
+    if found is None:
+        columns = ("pk", "name", "provider_id", "provider__name")
+        found = list(seen(Deployment, request).values_list(*columns)[:MOST_CHOICES])
+        request.offered_deployments = found  # type: ignore[attr-defined]
+    return found
+
+
+class UserFilter(TextFilter):
+    """The person whose token called."""
+
+    title = "user name"
+    parameter_name = "user"
+
+    def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
+        name = str(self.value() or "").strip()
+        if not name:
+            return rows
+        return rows.filter(user_id__in=User.objects.filter(username=name).values("pk"))
+
+
+class TagFilter(TextFilter):
+    title = "tag, such as project=atlas"
+    parameter_name = "tag"
+
+    def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
+        key, equals, value = str(self.value() or "").strip().partition("=")
+        if not key:
+            return rows
+        return rows.tagged(key, value) if equals else rows.none()
 
 
 class AliasFilter(OpenFilter):

@@ -39,7 +39,7 @@ def context_of(row: RequestLog, viewer: Any) -> dict[str, Any]:
     tier = PricingTier.objects.filter(pk=row.tier_id or 0).first()
     return {
         "row": row,
-        "facts": [followed(fact, viewer) for fact in _facts(row)],
+        "facts": [followed(fact, viewer) for fact in (*_facts(row), *_more_facts(row))],
         "times": _times(row),
         "formula": formula_of(row, formula.Versions()),
         "price": price,
@@ -61,6 +61,10 @@ def credential_of(row: RequestLog) -> str:
     return f"JWT of {row.user_name}" if row.user_name else "JWT of an outside issuer"
 
 
+def tags_of(row: RequestLog) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted((row.tags or {}).items()))
+
+
 def _credential(row: RequestLog) -> Fact:
     if row.key_id:
         return Fact("Key", credential_of(row), _link("accounts_apikey", row.key_id))
@@ -80,7 +84,9 @@ def _facts(row: RequestLog) -> list[Fact]:
             row.deployment_name or "(none called)",
             _link("providers_deployment", row.deployment_id),
         ),
-        Fact("Provider", row.provider_name or "–"),
+        Fact("Provider", row.provider_name or "–", _link("providers_provider", row.provider_id)),
+        Fact("Service tier", row.service_tier or "not told"),
+        Fact("Tags", tags_of(row) or "none"),
         Fact("Operation", f"{row.operation}{', streamed' if row.is_stream else ''}"),
         Fact(
             "Configuration",
@@ -88,6 +94,19 @@ def _facts(row: RequestLog) -> list[Fact]:
             _link("configuration_revision", row.revision or None),
         ),
     ]
+
+
+def _more_facts(row: RequestLog) -> list[Fact]:
+    """What only some requests have."""
+    found = [
+        Fact("User", row.user_name or str(row.user_id), _link("accounts_user", row.user_id))
+        if row.user_id
+        else None,
+        Fact("What failed", row.error_detail) if row.error_detail else None,
+        Fact("Cache", row.get_cache_status_display()) if row.cache_status else None,
+        Fact("Experiment", row.experiment_arm) if row.experiment_arm else None,
+    ]
+    return [fact for fact in found if fact is not None]
 
 
 def followed(fact: Fact, viewer: Any) -> Fact:
@@ -153,6 +172,7 @@ def _attempts(row: RequestLog) -> list[dict[str, Any]]:
                 max((each.started_at - row.started_at).total_seconds() * 1000, 0)
             ),
             "duration": milliseconds(each.duration_ms),
+            "first_byte": milliseconds(each.first_byte_ms),
             "status": each.http_status or "–",
             "error": each.error_code or "–",
             "is_ok": not each.error_code,

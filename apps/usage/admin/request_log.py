@@ -41,6 +41,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
         "who",
         "route",
         "state",
+        "tagged",
         "in_tokens",
         "out_tokens",
         "money",
@@ -55,6 +56,9 @@ class RequestLogAdmin(ReadOnlyAdmin):
         filters.KeyFilter,
         filters.AliasFilter,
         filters.DeploymentFilter,
+        filters.ProviderFilter,
+        filters.UserFilter,
+        filters.TagFilter,
         filters.OutcomeFilter,
         filters.StatusFilter,
         ("started_at", RangeDateTimeFilter),
@@ -176,6 +180,10 @@ class RequestLogAdmin(ReadOnlyAdmin):
             row.http_status or row.get_outcome_display(),
             row.error_code,
         )
+
+    @display(description="tags, service tier", header=True)
+    def tagged(self, row: RequestLog) -> tuple[str, str]:
+        return request_detail.tags_of(row) or "–", row.service_tier
 
     @admin.display(description="tokens in")
     def in_tokens(self, row: RequestLog) -> str:
