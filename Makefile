@@ -81,6 +81,10 @@ proofs-queue: install-dev ## Kill RabbitMQ and Redis under real workers: does ev
 	@scripts/package.sh /usr/sbin/rabbitmq-server rabbitmq-server "the tests of the queue"
 	@CHATVAULT_TEST_RABBIT=1 $(PYTHON_BIN) -m pytest -q -n 0 tests/run/test_workers.py
 
+.PHONY: proofs-books
+proofs-books: install-dev ## Kill a worker that books a repricing: is it booked once? (a minute)
+	@CHATVAULT_TEST_KILLS=1 $(PYTHON_BIN) -m pytest -q -n 0 tests/repricing/test_killed.py
+
 .PHONY: canary
 canary: install-dev ## Look for every secret in everything that ChatVault writes, under every fault
 	@CHATVAULT_TEST_CANARY=1 $(PYTHON_BIN) -m pytest -q -n 0 tests/canary

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -15,7 +15,7 @@ from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
-from apps.usage.admin import filters, request_detail
+from apps.usage.admin import adjusting, filters, request_detail
 from apps.usage.admin.rate_limits import rate_limits_page
 from apps.usage.admin.read_only import ReadOnlyAdmin
 from apps.usage.admin.refusals import refusals_page
@@ -98,7 +98,20 @@ class RequestLogAdmin(ReadOnlyAdmin):
         spending = path(
             "spending/", self.admin_site.admin_view(self.spending_view), name="usage_spending"
         )
-        return [refusals, limits, spending, *super().get_urls()]
+        adjust = path(
+            "<path:object_id>/adjust/",
+            self.admin_site.admin_view(self.adjust_view),
+            name="usage_requestlog_adjust",
+        )
+        return [refusals, limits, spending, adjust, *super().get_urls()]
+
+    def adjust_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Whoever may not see the row is told what a row that is not there tells."""
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404
+        site = self.admin_site.each_context(request) | {"media": self.media, "opts": self.opts}
+        return adjusting.adjust_page(request, row, site)
 
     @replica.tolerant
     def spending_view(self, request: HttpRequest) -> HttpResponse:
@@ -155,6 +168,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
             "opts": self.opts,
             "original": row,
             "media": self.media,
+            "may_adjust": adjusting.may_adjust(request.user),
         }
         return TemplateResponse(
             request, "usage/request.html", context | request_detail.context_of(row, request.user)
