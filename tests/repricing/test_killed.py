@@ -44,7 +44,8 @@ made = Repricing.objects.create(
 )
 RepricedRequest.objects.bulk_create(
     RepricedRequest(
-        repricing=made, request_id=one, price_id=61, cost_before_nano=37_500, cost_after_nano=37_500,
+        repricing=made, request_id=one, price_id=61,
+        cost_before_nano=37_500, cost_after_nano=37_500,
         charged_before_nano=37_500, charged_after_nano=37_400,
     )
     for one in RequestLog.objects.values_list("request_id", flat=True)
