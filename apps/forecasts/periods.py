@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from apps.alerts.budgets import window_of
-from apps.billing.models import Budget
+from apps.billing.models import SCOPES, Budget
 
+ROLLING: Final = "rolling"
 OPEN_DAYS: Final = 90
 """So far is looked where a window has no end."""
 
@@ -25,18 +26,15 @@ class Window:
     rolling_days: int = 0
 
 
-@dataclass(frozen=True)
-class Scope:
-    """How rows of hourly sums and of the ledger are narrowed to what the budget is on."""
-
-    of_rollups: dict[str, Any]
-    of_entries: dict[str, Any]
-
-
 def window_at(budget: Budget, now: datetime) -> Window:
     zone = zone_of(budget)
-    window = window_of(budget, now)
     today = now.astimezone(zone).date()
+    if budget.period == ROLLING:
+        days = int(getattr(budget, "length_days", 0)) or 1
+        first = today - timedelta(days=days - 1)
+        start = datetime(first.year, first.month, first.day, tzinfo=zone).astimezone(UTC)
+        return Window(start, None, zone, today + timedelta(days=OPEN_DAYS), days)
+    window = window_of(budget, now)
     if window.ends_at is None:
         return Window(window.starts_at, None, zone, today + timedelta(days=OPEN_DAYS))
     last = (window.ends_at - timedelta(microseconds=1)).astimezone(zone).date()
@@ -47,11 +45,9 @@ def zone_of(budget: Budget) -> ZoneInfo:
     return ZoneInfo(getattr(budget, "time_zone", "") or "UTC")
 
 
-def scope_of(budget: Budget) -> Scope:
-    """Of a team, a client or a key."""
-    name = next(one for one in ("team_id", "client_id", "key_id") if getattr(budget, one))
-    narrowed = {name: getattr(budget, name)}
-    return Scope(narrowed, narrowed)
+def kind_of(budget: Budget) -> str:
+    """What the budget is on: one of SCOPES, or a tag."""
+    return next((one for one in SCOPES if getattr(budget, f"{one}_id", None) is not None), "tag")
 
 
 def left_of_day(now: datetime, zone: ZoneInfo) -> float:

@@ -28,6 +28,8 @@ TOPIC: Final = "budget.forecast"
 JOB: Final = "forecast-budget"
 TASK: Final = "apps.forecasts.tasks.forecast_budget"
 KEPT: Final = timedelta(days=400)
+RELATED: Final = tuple(one.name for one in Budget._meta.fields if one.is_relation)
+"""Whatever a budget can be on."""
 _A_DAY: Final = timedelta(days=1)
 _MARGIN: Final = timedelta(days=1)
 
@@ -41,7 +43,7 @@ def forecast(budget: Budget, now: datetime | None = None) -> BudgetForecast:
     seen = look(standing, seed=budget.pk)
     row = _keep(budget, window, standing, seen, now)
     if row.is_breach and row.spent_nano < row.amount_nano:
-        _tell(budget, row)
+        _tell(budget, row, window.rolling_days)
     return row
 
 
@@ -70,7 +72,7 @@ def ask(*, budget: Budget) -> bool:
 def active() -> QuerySet[Budget]:
     return (
         Budget.objects.filter(is_active=True)
-        .select_related("team", "client__team", "key__client__team")
+        .select_related(*RELATED, "client__team", "key__client__team")
         .order_by("pk")
     )
 
@@ -172,16 +174,19 @@ def _expected_points(seen: Outlook) -> list[dict[str, Any]]:
     ]
 
 
-def _tell(budget: Budget, row: BudgetForecast) -> None:
+def _tell(budget: Budget, row: BudgetForecast, rolling_days: int) -> None:
     """Once a window: the key is the window's."""
     until, start = row.window_ends_at, row.window_starts_at.strftime("%Y-%m-%dT%H:%MZ")
+    key, told_until = f"budget:{budget.pk}:{start}", until + _MARGIN if until else None
+    if rolling_days:  # its window begins anew every day
+        key, told_until = f"budget:{budget.pk}:rolling", row.made_at + rolling_days * _A_DAY
     end = (
         f"by {row.last_on:%Y-%m-%d}" if until else f"within {(row.last_on - row.made_on).days} days"
     )
     band = f"{short_usd(row.low_nano)} to {short_usd(row.high_nano)}"
     alerts.tell(
         TOPIC,
-        key=f"budget:{budget.pk}:{start}",
+        key=key,
         title=f"The budget of {budget.scope} will probably be spent on {row.runs_out_on}",
         text=f"{short_usd(row.spent_nano)} of {format_usd(row.amount_nano)} is spent. At this rate "
         f"it is {short_usd(row.expected_nano)} {end} (four of five cases: {band}). "
@@ -203,7 +208,7 @@ def _tell(budget: Budget, row: BudgetForecast) -> None:
             "from": start,
             "until": until.strftime("%Y-%m-%dT%H:%MZ") if until else "",
         },
-        until=until + _MARGIN if until else None,
+        until=told_until,
         link=reverse("admin:forecasts_budgetforecast_change", args=[row.pk]),
     )
 

@@ -69,7 +69,7 @@ class BudgetForecastAdmin(ReadOnlyPage):
     list_display = ("whom", "state", "spent", "expected", "band", "amount", "safe", "made_at")
     list_filter = (WhichFilter, BreachFilter, ("method", ChoicesDropdownFilter))
     list_filter_submit = True
-    list_select_related = ("budget__team", "budget__client", "budget__key__client")
+    list_select_related = (*(f"budget__{one}" for one in services.RELATED), "budget__key__client")
     ordering = ("-made_on", "runs_out_on", "pk")
     search_fields = ("budget__team__name", "budget__client__name", "budget__key__name")
     show_full_result_count = False

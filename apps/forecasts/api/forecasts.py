@@ -96,7 +96,7 @@ class BudgetForecastView(APIView):
 
     def _budget(self, request: Request, budget_id: int) -> Budget:
         """Raises Http404 for one that the caller may not see."""
-        rows = Budget.objects.select_related("team", "client", "key__client")
+        rows = Budget.objects.select_related(*services.RELATED, "key__client")
         seen = permissions.limit(rows, caller_of(request)).filter(pk=budget_id)
         budget = seen.first() if budget_id < 2**63 else None
         if budget is None:
