@@ -22,6 +22,7 @@ from chatvault.lib import clock
 
 LEASE: Final = timedelta(minutes=10)
 MOST_AT_ONCE: Final = 500
+LONGEST_ROUND_S: Final = 120.0
 GROWTH: Final = 3
 State = Delivery.State
 _logger = logging.getLogger(__name__)
@@ -29,13 +30,17 @@ _logger = logging.getLogger(__name__)
 
 def deliver_due(step: Callable[[int, int], None] = lambda done, total: None) -> int:
     """Send what is due, the oldest first; how much was sent. A channel that failed is left alone
-    for the rest of this round, so that one that hangs does not hold up the others."""
+    for the rest of this round, so that one that hangs does not hold up the others; a round that
+    takes too long leaves the rest to the next."""
+    ends_at = clock.monotonic() + LONGEST_ROUND_S
     due = Delivery.objects.due(clock.now()).order_by("next_at", "pk")
     waiting = list(due.values_list("pk", "channel_id")[:MOST_AT_ONCE])
     failed: set[int] = set()
     sent = 0
     for number, (pk, channel_id) in enumerate(waiting):
         step(number, len(waiting))
+        if clock.monotonic() > ends_at:
+            break
         if channel_id in failed:
             continue
         row = attempt(pk)

@@ -189,6 +189,18 @@ def test_one_that_hangs_does_not_hold_up_the_others(receiver: Receiver) -> None:
     assert sorted(states) == ["failed", "sent", "sent", "sent", "waiting", "waiting"]
 
 
+def test_a_round_that_took_too_long_leaves_the_rest_to_the_next(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_channel(url=receiver.url)
+    for number in range(3):
+        tell(key=str(number))
+    with monkeypatch.context() as patched:
+        patched.setattr(delivery, "LONGEST_ROUND_S", -1.0)
+        assert delivery.deliver_due() == 0
+    assert delivery.deliver_due() == 3
+
+
 def test_a_worker_that_died_over_it_is_followed_by_another(receiver: Receiver) -> None:
     make_channel(url=receiver.url)
     tell()
