@@ -33,6 +33,16 @@ def register_own() -> None:
         "billing.budget",
         Rows(view=C.BILLING_READ, change=C.BILLING_WRITE, teams=SCOPES, changed_by=WITHIN_TEAM),
     )
+    for name in ("budgetstage", "budgetraise"):
+        register(
+            f"billing.{name}",
+            Rows(
+                view=C.BILLING_READ,
+                change=C.BILLING_WRITE,
+                teams=tuple(f"budget__{path}" for path in SCOPES),
+                changed_by=tuple(f"budget__{path}" for path in WITHIN_TEAM),
+            ),
+        )
     register(
         "billing.budgetwindow",
         Rows(view=C.BILLING_READ, teams=tuple(f"budget__{path}" for path in SCOPES)),

@@ -50,6 +50,8 @@ POLICIES: Final = {
     "billing_quotaoverride": "quota_id IN (SELECT id FROM billing_quota)",
     "billing_quotahour": "quota_id IN (SELECT id FROM billing_quota)",
     "billing_budget": _OF_OWNER,
+    "billing_budgetstage": "budget_id IN (SELECT id FROM billing_budget)",
+    "billing_budgetraise": "budget_id IN (SELECT id FROM billing_budget)",
     "billing_budgetwindow": "budget_id IN (SELECT id FROM billing_budget)",
     "billing_ledgerentry": _OF_TEAM,
     "billing_closedperiod": f"team_id IS NULL OR {_OF_TEAM}",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 Unit = Literal["requests", "tokens", "input_tokens", "output_tokens", "concurrency"]
-Period = Literal["day", "month", "total"]
+Period = str
+"""Such as `month` or `week@Europe/Berlin`: see `periods`."""
+Action = Literal["observe", "warn", "throttle", "degrade", "refuse"]
+BOUNDLESS: Final = 4 * 10**18
+"""Nano-USD that nobody spends: what a budget that refuses nothing has room for."""
 
 
 class Override(msgspec.Struct, frozen=True):
@@ -47,12 +51,61 @@ class QuotaLimit(msgspec.Struct, frozen=True):
         return ceiling, until_s
 
 
+class Raise(msgspec.Struct, frozen=True):
+    """More money from `from_s` until before `until_s`, in epoch seconds."""
+
+    extra_nano: int
+    from_s: float
+    until_s: float
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """What happens from `at_percent` of the amount on. `id` is that of its throttling quota."""
+
+    at_percent: int
+    action: Action
+    id: int = 0
+    requests_per_minute: int = 0
+    alias: str = ""
+
+
 class BudgetLimit(msgspec.Struct, frozen=True):
-    """At most `amount_nano` nano-USD in one UTC day, one UTC calendar month, or in all."""
+    """At most `amount_nano` nano-USD in one window of the period.
+
+    `refuses_at` is the percentage of the amount at which requests are refused; None: never.
+    `rolled` is what earlier windows left, as (start of the window that gets it, nano-USD).
+    `raises` begin and end by the wall clock, in every process by itself. `stages` are those that
+    refuse nothing, the lowest first.
+    """
 
     id: int
     amount_nano: int
     period: Period
+    refuses_at: int | None = 100
+    rolled: tuple[tuple[int, int], ...] = ()
+    raises: tuple[Raise, ...] = ()
+    stages: tuple[Stage, ...] = ()
+
+    def amount_at(self, start_s: int, wall_s: float) -> tuple[int, float]:
+        """The amount of the window that begins at `start_s`, and until when it is surely the
+        same."""
+        amount, until_s = self.amount_nano, float("inf")
+        for window_start_s, nano in self.rolled:
+            if window_start_s == start_s:
+                amount += nano
+        for one in self.raises:
+            if one.from_s > wall_s:
+                until_s = min(until_s, one.from_s)
+            elif wall_s < one.until_s:
+                until_s = min(until_s, one.until_s)
+                amount += one.extra_nano
+        return amount, until_s
+
+    def most(self, amount_nano: int) -> int:
+        """What may be spent of an amount."""
+        if self.refuses_at == 100:
+            return amount_nano
+        return BOUNDLESS if self.refuses_at is None else amount_nano * self.refuses_at // 100
 
 
 class ScopeLimits(msgspec.Struct, frozen=True):

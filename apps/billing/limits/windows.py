@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
-from apps.billing.limits.contract import BudgetLimit, Period, QuotaLimit
+from apps.billing.limits.contract import BudgetLimit, QuotaLimit
+from apps.billing.limits.periods import FOREVER_S, earlier_blocks, period_bounds
 
 SUBSLOTS = 60
 NS = 1_000_000_000
 US_PER_S = 1_000_000
-DAY_S = 86_400
-FOREVER_S = 1 << 40
 NEVER_NS = 1 << 62
 IDLE_NS = 60 * NS
 
@@ -225,20 +223,6 @@ def forget_idle(table: OrderedDict[int, _F], now_ns: int) -> None:
             del table[key]
         else:
             table.move_to_end(key)
-
-
-def period_bounds(period: Period, at_s: int) -> tuple[int, int]:
-    """The half-open period around `at_s`, in epoch seconds, by the calendar of UTC."""
-    if period == "total":
-        return 0, FOREVER_S
-    if period == "day":
-        start_s = at_s - at_s % DAY_S
-        return start_s, start_s + DAY_S
-    first = datetime.fromtimestamp(at_s, UTC).replace(
-        day=1, hour=0, minute=0, second=0, microsecond=0
-    )
-    following = (first + timedelta(days=32)).replace(day=1)
-    return int(first.timestamp()), int(following.timestamp())
 
 
 def width_ns(window_s: int) -> int:

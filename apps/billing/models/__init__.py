@@ -1,13 +1,24 @@
+from .budgets import (
+    BUDGET_SCOPES,
+    Budget,
+    BudgetRaise,
+    BudgetStage,
+    BudgetWindow,
+    check_tag,
+)
 from .catalogue import CatalogueChange
 from .ledger import ClosedPeriod, LedgerEntry
-from .limits import SCOPES, Budget, BudgetWindow, Quota, QuotaHour, QuotaOverride
+from .limits import SCOPES, Quota, QuotaHour, QuotaOverride
 from .prices import Price, PriceBook
 from .shared import Counter, GatewayNode
 from .tiers import PricingTier, TierTerms
 
 __all__ = [
+    "BUDGET_SCOPES",
     "SCOPES",
     "Budget",
+    "BudgetRaise",
+    "BudgetStage",
     "BudgetWindow",
     "CatalogueChange",
     "ClosedPeriod",
@@ -21,4 +32,5 @@ __all__ = [
     "QuotaHour",
     "QuotaOverride",
     "TierTerms",
+    "check_tag",
 ]

@@ -2,28 +2,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from django.db import models, transaction
+from django.db import models
 from django.db.models import F, Q
 
 SCOPES: Final = ("team", "client", "key", "user", "alias", "provider")
 """What a quota can be on."""
 
 
-def _one_of(names: Sequence[str]) -> Q:
+def one_of(names: Sequence[str]) -> Q:
     """Exactly one of the columns is set."""
     found = Q()
     for chosen in names:
         found |= Q(**{f"{name}__isnull": name != chosen for name in names})
     return found
-
-
-_ONE_SCOPE = (
-    Q(team__isnull=False, client__isnull=True, key__isnull=True)
-    | Q(team__isnull=True, client__isnull=False, key__isnull=True)
-    | Q(team__isnull=True, client__isnull=True, key__isnull=False)
-)
 
 
 class Scoped(models.Model):
@@ -85,7 +78,7 @@ class Quota(Scoped):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=_one_of(SCOPES), name="quota_one_target"),
+            models.CheckConstraint(condition=one_of(SCOPES), name="quota_one_target"),
             models.CheckConstraint(condition=Q(ceiling__gt=0), name="quota_ceiling_positive"),
             models.CheckConstraint(
                 condition=Q(window_s__gte=1, window_s__lte=31 * 86400), name="quota_window_bound"
@@ -186,59 +179,3 @@ class QuotaHour(models.Model):
 
     def __str__(self) -> str:
         return f"quota {self.quota_id} in the hour of {self.hour:%Y-%m-%d %H:%M}"
-
-
-class Budget(Scoped):
-    """The most that a scope may spend in a period."""
-
-    class Period(models.TextChoices):
-        DAY = "day", "Day (UTC)"
-        MONTH = "month", "Month (UTC)"
-        TOTAL = "total", "In all"
-
-    amount_nano = models.PositiveBigIntegerField(help_text="In nano-USD.")
-    period = models.CharField(max_length=8, choices=Period, default=Period.MONTH)
-    is_active = models.BooleanField("active", default=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(condition=_ONE_SCOPE, name="budget_one_scope"),
-            models.UniqueConstraint(fields=["team", "period"], name="budget_team_once"),
-            models.UniqueConstraint(fields=["client", "period"], name="budget_client_once"),
-            models.UniqueConstraint(fields=["key", "period"], name="budget_key_once"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.scope}: per {self.period}"
-
-    @transaction.atomic
-    def save(self, *args: Any, **options: Any) -> None:
-        """With another scope or period the running sums no longer fit: they are dropped, and
-        come again from the ledger."""
-        fields = ("team_id", "client_id", "key_id", "period")
-        before = type(self)._default_manager.filter(pk=self.pk).values_list(*fields).first()
-        super().save(*args, **options)
-        if before is not None and before != tuple(getattr(self, name) for name in fields):
-            BudgetWindow._default_manager.filter(budget_id=self.pk).delete()
-
-
-class BudgetWindow(models.Model):
-    """What one budget has spent in one of its periods; derived from the ledger."""
-
-    budget = models.ForeignKey(Budget, models.CASCADE, related_name="windows")
-    starts_at = models.DateTimeField()
-    settled_nano = models.BigIntegerField(default=0)
-    booking = models.PositiveBigIntegerField(
-        default=0, help_text="The number of the batch that changed it last."
-    )
-    updated_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        ordering = ["-starts_at"]
-        constraints = [
-            models.UniqueConstraint(fields=["budget", "starts_at"], name="budget_window_unique")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.budget} from {self.starts_at:%Y-%m-%d}"
