@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import reduce
 from operator import or_
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from django.db.models import Q, Sum
+from django.db.models import Sum
 
-from apps.billing import held
-from apps.billing.budget_windows import instant
-from apps.billing.limits.contract import BudgetLimit, Period
-from apps.billing.limits.windows import period_bounds
-from apps.billing.models import Budget, BudgetWindow, LedgerEntry
+from apps.billing import budget_limits, budget_windows, held
+from apps.billing.budget_windows import Window
+from apps.billing.models import Budget, LedgerEntry
+from apps.providers.models import Alias
 
 
 class BudgetUse(NamedTuple):
@@ -38,58 +37,61 @@ class BudgetUse(NamedTuple):
 
 
 def uses_of(budgets: Sequence[Budget], now: datetime) -> dict[int, BudgetUse]:
-    """By budget id, in at most two queries."""
+    """By budget id, in a fixed number of queries: `amount_nano` is what the window of now has,
+    raises and what rolled over included."""
     if not budgets:
         return {}
-    starts = {budget.pk: _start_of(budget, now) for budget in budgets}
-    windows: dict[tuple[int, datetime], int] = {
-        (budget_id, starts_at): nano
-        for budget_id, starts_at, nano in BudgetWindow.objects.filter(
-            budget_id__in=starts, starts_at__in=set(starts.values())
-        ).values_list("budget_id", "starts_at", "settled_nano")
-    }
-    unseen = [
-        budget
+    limits = {limit.id: limit for limit in budget_limits.limits_of(budgets, now)}
+    names = _alias_names(budgets)
+    now_s = int(now.timestamp())
+    windows = {
+        budget.pk: budget_windows.windows_of(budget_windows.scope_of(budget, names), now_s)
         for budget in budgets
-        # made within its period: what came before is in the ledger, but in no window yet
-        if (budget.pk, starts[budget.pk]) not in windows and budget.created_at >= starts[budget.pk]
-    ]
-    summed = _summed(unseen, starts)
-    limits = [BudgetLimit(b.pk, b.amount_nano, cast(Period, b.period)) for b in budgets]
-    in_flight = held.held_nano(limits)
+    }
+    spent = _spent(windows)
+    in_flight = held.held_nano(list(limits.values()))
     return {
         budget.pk: BudgetUse(
-            budget.amount_nano,
-            windows.get((budget.pk, starts[budget.pk]), summed.get(budget.pk, 0)),
+            limits[budget.pk].amount_at(windows[budget.pk][-1].start_s, now.timestamp())[0],
+            spent[budget.pk],
             in_flight.get(budget.pk),
         )
         for budget in budgets
     }
 
 
-def _start_of(budget: Budget, now: datetime) -> datetime:
-    return instant(period_bounds(cast(Period, budget.period), int(now.timestamp()))[0])
+def _alias_names(budgets: Sequence[Budget]) -> dict[int, str]:
+    ids = {budget.alias_id for budget in budgets if budget.alias_id}
+    return dict(Alias.objects.filter(pk__in=ids).values_list("pk", "name")) if ids else {}
 
 
-def _summed(budgets: list[Budget], starts: dict[int, datetime]) -> dict[int, int]:
-    """What the ledger says of budgets that have no window yet."""
-    if not budgets:
-        return {}
-    concerned = {
-        budget.pk: Q(booked_at__gte=starts[budget.pk], **_scope_of(budget)) for budget in budgets
+def _spent(windows: Mapping[int, Sequence[Window]]) -> dict[int, int]:
+    """By budget id. Windows that began before their budget was made may have no row yet: they are
+    summed from the ledger, all in one query."""
+    keys = [(one.scope.budget_id, one.start_s) for each in windows.values() for one in each]
+    rows = {row[:2]: row.settled_nano for row in budget_windows.booked(keys)}
+    unseen = {
+        f"b{n}": one
+        for n, one in enumerate(window for each in windows.values() for window in each)
+        if (one.scope.budget_id, one.start_s) not in rows and one.start_s <= one.scope.created_s
     }
+    sums = _summed(unseen)
+    found = dict.fromkeys(windows, 0)
+    for (budget_id, _), nano in rows.items():
+        found[budget_id] += nano
+    for name, one in unseen.items():
+        found[one.scope.budget_id] += sums[name]
+    return found
+
+
+def _summed(windows: Mapping[str, Window]) -> dict[str, int]:
+    if not windows:
+        return {}
+    concerned = {name: budget_windows.within(window) for name, window in windows.items()}
     entries = LedgerEntry.objects.filter(
         reduce(or_, concerned.values()), account=LedgerEntry.Account.CLIENT
     )
     sums = entries.aggregate(
-        **{f"b{pk}": Sum("amount_nano", filter=those) for pk, those in concerned.items()}
+        **{name: Sum("amount_nano", filter=those) for name, those in concerned.items()}
     )
-    return {pk: -(sums[f"b{pk}"] or 0) for pk in concerned}
-
-
-def _scope_of(budget: Budget) -> dict[str, int]:
-    for name in ("team_id", "client_id", "key_id"):
-        owner_id = getattr(budget, name)
-        if owner_id is not None:
-            return {name: owner_id}
-    return {}
+    return {name: -(sums[name] or 0) for name in windows}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, cast
 
 from django.db import connection
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum, Value
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.lookups import Exact
 
 from apps.billing.limits.contract import Period
-from apps.billing.limits.windows import period_bounds
-from apps.billing.models import Budget, BudgetWindow, Counter, LedgerEntry
+from apps.billing.limits.periods import earlier_blocks, period_bounds
+from apps.billing.models import SCOPES, Budget, BudgetWindow, Counter, LedgerEntry
 
 LOCK_KEY: Final = 0x43_56_4C_45_44  # one writer of derived sums at a time, on PostgreSQL
 _LAST_S: Final = 253_402_300_799  # the end of the year 9999: what a date can hold
@@ -33,13 +35,29 @@ class Charge(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """A budget without what may be edited."""
+    """A budget without what may be edited. `target` is an id, the name of an alias, or the text
+    of a tag: see `targets_of`."""
 
     budget_id: int
-    team_id: int | None
-    client_id: int | None
-    key_id: int | None
+    kind: str
+    target: int | str
     period: Period
+    created_s: int
+
+
+def targets_of(charge: Charge) -> Iterator[tuple[str, int | str]]:
+    """All whose budgets the charge counts in."""
+    yield "team", charge.team_id
+    yield "client", charge.client_id
+    yield "key", charge.key_id
+    if charge.user_id:
+        yield "user", charge.user_id
+    if charge.alias:
+        yield "alias", charge.alias
+    if charge.provider_id:
+        yield "provider", charge.provider_id
+    for key, value in charge.tags:
+        yield "tag", f"{key}={value}"
 
 
 class Booked(NamedTuple):
@@ -76,12 +94,8 @@ def book(charges: Iterable[Charge], now: datetime) -> list[Booked]:
     sums: dict[tuple[Scope, int], int] = defaultdict(int)
     scopes = _by_scope(_concerned(charges))
     for charge in charges:
-        for key in (
-            ("team", charge.team_id),
-            ("client", charge.client_id),
-            ("key", charge.key_id),
-        ):
-            for scope in scopes.get(key, ()):
+        for target in targets_of(charge):
+            for scope in scopes.get(target, ()):
                 start_s, _ = period_bounds(scope.period, charge.at_s)
                 sums[scope, start_s] += charge.nano_usd
     if not sums:
@@ -100,23 +114,50 @@ def scopes_of(budget_ids: Iterable[int] | None = None) -> list[Scope]:
 
 
 def window_of(scope: Scope, at_s: int) -> Window:
+    """The window around that time; of a rolling budget, the block."""
     return Window(scope, *period_bounds(scope.period, at_s))
+
+
+def windows_of(scope: Scope, at_s: int) -> list[Window]:
+    """All windows that count at that time, oldest first: the one around it, and the earlier
+    blocks of a rolling budget."""
+    now = window_of(scope, at_s)
+    starts = earlier_blocks(scope.period, now.start_s)
+    return [*(window_of(scope, start_s) for start_s in starts), now]
 
 
 def spent(window: Window) -> int:
     """What the ledger says of a window, without its running sum."""
-    entries = LedgerEntry.objects.filter(account=LedgerEntry.Account.CLIENT)
-    scope = window.scope
-    if scope.team_id is not None:
-        entries = entries.filter(team_id=scope.team_id)
-    elif scope.client_id is not None:
-        entries = entries.filter(client_id=scope.client_id)
-    elif scope.key_id is not None:
-        entries = entries.filter(key_id=scope.key_id)
-    entries = entries.filter(booked_at__gte=instant(window.start_s))
-    if window.end_s <= _LAST_S:
-        entries = entries.filter(booked_at__lt=instant(window.end_s))
+    entries = LedgerEntry.objects.filter(within(window), account=LedgerEntry.Account.CLIENT)
     return -cast(int, entries.aggregate(total=Sum("amount_nano", default=0))["total"])
+
+
+def within(window: Window) -> Q:
+    """Which entries of the ledger count in the window."""
+    found = concerns(window.scope.kind, window.scope.target)
+    found &= Q(booked_at__gte=instant(window.start_s))
+    return found & Q(booked_at__lt=instant(window.end_s)) if window.end_s <= _LAST_S else found
+
+
+def concerns(kind: str, target: int | str) -> Q:
+    """Which entries of the ledger count in budgets on that."""
+    if kind == "tag":
+        key, _, value = str(target).partition("=")
+        return Q(Exact(KeyTextTransform(key, "tags"), Value(value)))
+    return Q(**{"alias" if kind == "alias" else f"{kind}_id": target})
+
+
+def settled(windows: Collection[Window]) -> dict[tuple[int, int], Booked]:
+    """What was spent in each, by budget and start: by its row, else by the ledger. A window
+    that began after its budget was made has a row as soon as something is charged in it."""
+    keys = [(window.scope.budget_id, window.start_s) for window in windows]
+    found = {(row.budget_id, row.start_s): row for row in booked(keys)}
+    for window in windows:
+        key = (window.scope.budget_id, window.start_s)
+        if key not in found:
+            nano = 0 if window.start_s > window.scope.created_s else spent(window)
+            found[key] = Booked(*key, nano, 0)
+    return found
 
 
 def booked(windows: Iterable[tuple[int, int]]) -> list[Booked]:
@@ -135,29 +176,38 @@ def instant(at_s: int) -> datetime:
 
 
 def _concerned(charges: list[Charge]) -> list[Scope]:
-    budgets = Budget.objects.filter(
-        Q(team_id__in={charge.team_id for charge in charges})
-        | Q(client_id__in={charge.client_id for charge in charges})
-        | Q(key_id__in={charge.key_id for charge in charges})
-    )
-    return _scopes(budgets)
+    wanted: dict[str, set[int | str]] = defaultdict(set)
+    for charge in charges:
+        for kind, target in targets_of(charge):
+            wanted[kind].add(target)
+    some = Q()
+    for kind, targets in wanted.items():
+        some |= Q(**{f"{_COLUMNS[kind]}__in": targets})
+    return _scopes(Budget.objects.filter(some)) if charges else []
+
+
+_COLUMNS: Final = {name: f"{name}_id" for name in SCOPES} | {"alias": "alias__name", "tag": "tag"}
 
 
 def _scopes(budgets: QuerySet[Budget]) -> list[Scope]:
-    columns = ("pk", "team_id", "client_id", "key_id", "period")
-    return [Scope(*row) for row in budgets.order_by("pk").values_list(*columns)]
+    return [scope_of(budget) for budget in budgets.select_related("alias").order_by("pk")]
 
 
-def _by_scope(scopes: list[Scope]) -> dict[tuple[str, int], list[Scope]]:
-    found: dict[tuple[str, int], list[Scope]] = defaultdict(list)
+def scope_of(budget: Budget, alias_names: Mapping[int, str] | None = None) -> Scope:
+    """Of an alias its name is needed: load it along, or hand in the names."""
+    kind = budget.kind
+    target: int | str = budget.tag
+    if budget.alias_id is not None and alias_names is not None:
+        target = alias_names[budget.alias_id]
+    elif kind != "tag":
+        target = budget.alias.name if budget.alias else getattr(budget, f"{kind}_id")
+    return Scope(budget.pk, kind, target, budget.shape, int(budget.created_at.timestamp()))
+
+
+def _by_scope(scopes: list[Scope]) -> dict[tuple[str, int | str], list[Scope]]:
+    found: dict[tuple[str, int | str], list[Scope]] = defaultdict(list)
     for scope in scopes:
-        for kind, owner_id in (
-            ("team", scope.team_id),
-            ("client", scope.client_id),
-            ("key", scope.key_id),
-        ):
-            if owner_id is not None:
-                found[kind, owner_id].append(scope)
+        found[scope.kind, scope.target].append(scope)
     return found
 
 

@@ -14,14 +14,21 @@ def carry_over(old: ApiKey, new: ApiKey) -> None:
     for quota in Quota.objects.filter(key=old):
         quota.pk, quota.key, quota._state.adding = None, new, True
         quota.save(force_insert=True)
-    budgets = list(Budget.objects.filter(key=old))
+    budgets = list(Budget.objects.filter(key=old).prefetch_related("stages"))
     uses = uses_of(budgets, clock.now())
     for budget in budgets:
         left = uses[budget.pk].left_nano
         is_total = budget.period == Budget.Period.TOTAL
-        Budget.objects.create(
+        made = Budget.objects.create(
             key=new,
             amount_nano=left if is_total else budget.amount_nano,
             period=budget.period,
+            length_days=budget.length_days,
+            starts_on=budget.starts_on,
+            time_zone=budget.time_zone,
+            rolls_over=budget.rolls_over,
             is_active=budget.is_active,
         )
+        for stage in budget.stages.all():
+            stage.pk, stage.budget, stage._state.adding = None, made, True
+            stage.save(force_insert=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -14,10 +15,10 @@ from django.db import transaction
 from apps.billing import budget_windows
 from apps.billing.budget_windows import Booked, Window
 from apps.billing.limits.contract import BudgetLimit, QuotaLimit
+from apps.billing.limits.periods import earlier_blocks, period_bounds
 from apps.billing.limits.redis.address import Address, parse_address
 from apps.billing.limits.redis.books import LimitsBooks, OtherEpoch, RedisError, client_of
 from apps.billing.limits.redis.limits import LoadedBudget
-from apps.billing.limits.windows import period_bounds
 from chatvault.lib import clock
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,11 @@ def held_in_redis(budgets: Sequence[BudgetLimit]) -> Mapping[int, int]:
     if books is None:
         return {}
     now_s = int(clock.wall_s())
-    windows = [(budget.id, period_bounds(budget.period, now_s)[0]) for budget in budgets]
+    windows = []
+    for budget in budgets:
+        start_s, _ = period_bounds(budget.period, now_s)
+        starts = [*earlier_blocks(budget.period, start_s), start_s]
+        windows += [(budget.id, one) for one in starts]
     try:
         if books.look() is None:
             return {}
@@ -116,7 +121,10 @@ def held_in_redis(budgets: Sequence[BudgetLimit]) -> Mapping[int, int]:
     except (RedisError, OtherEpoch) as error:
         _failed(error)
         return {}
-    return {budget_id: known.held_nano for (budget_id, _), known in sums.items()}
+    held: dict[int, int] = defaultdict(int)
+    for (budget_id, _), known in sums.items():
+        held[budget_id] += known.held_nano
+    return held
 
 
 def used_in_redis(quotas: Sequence[QuotaLimit]) -> Mapping[int, int] | None:
@@ -142,20 +150,23 @@ def loaded(budget_ids: Iterable[int] | None = None) -> list[LoadedBudget]:
     Read in one transaction that sees one instant (`usage.restore.one_view`).
     """
     at_s = int(clock.wall_s())
-    windows = [budget_windows.window_of(one, at_s) for one in budget_windows.scopes_of(budget_ids)]
-    rows = budget_windows.booked((one.scope.budget_id, one.start_s) for one in windows)
-    known = {(row.budget_id, row.start_s): row for row in rows}
-    return [
-        _loaded(window, known.get((window.scope.budget_id, window.start_s)))
-        for window in windows
-        if budget_ids is not None or (window.scope.budget_id, window.start_s) in known
-    ]
+    windows = {
+        scope: budget_windows.windows_of(scope, at_s)
+        for scope in budget_windows.scopes_of(budget_ids)
+    }
+    if budget_ids is None:
+        keys = ((one.scope.budget_id, one.start_s) for each in windows.values() for one in each)
+        known = {row.budget_id for row in budget_windows.booked(keys)}
+        windows = {scope: each for scope, each in windows.items() if scope.budget_id in known}
+    sums = budget_windows.settled([one for each in windows.values() for one in each])
+    return [_loaded(each, sums) for each in windows.values()]
 
 
-def _loaded(window: Window, row: Booked | None) -> LoadedBudget:
-    scope, start_s = window.scope, window.start_s
-    nano, booking = (row.settled_nano, row.booking) if row else (budget_windows.spent(window), 0)
-    return LoadedBudget(scope.budget_id, scope.period, start_s, ((start_s, nano, booking),))
+def _loaded(windows: list[Window], sums: Mapping[tuple[int, int], Booked]) -> LoadedBudget:
+    scope = windows[0].scope
+    rows = [sums[scope.budget_id, one.start_s] for one in windows]
+    told = tuple((row.start_s, row.settled_nano, row.booking) for row in rows)
+    return LoadedBudget(scope.budget_id, scope.period, windows[0].start_s, told)
 
 
 def _books() -> LimitsBooks | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from datetime import datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from apps.billing import pricing
+from apps.billing.limits.periods import period_bounds
 from apps.billing.models import Budget, Price, Quota
 from apps.providers.adapters.contract import Usage
 from chatvault.lib.money import NANO_PER_USD, divide_half_up, format_usd
@@ -56,17 +58,54 @@ def quota_in_words(quota: Quota) -> str:
 
 def budget_in_words(budget: Budget) -> str:
     """Such as "$10.00 in each calendar month (UTC)"."""
-    when = {
-        Budget.Period.DAY: "on each day (UTC)",
-        Budget.Period.MONTH: "in each calendar month (UTC)",
-        Budget.Period.TOTAL: "in all, for ever",
-    }[Budget.Period(budget.period)]
-    return f"{format_usd(budget.amount_nano)} {when}"
+    return f"{format_usd(budget.amount_nano)} {period_in_words(budget)}"
 
 
-def percent(ppm: int) -> str:
-    """Parts per million such as "+12.5 %"."""
-    return f"{(Decimal(ppm) / 10_000).normalize():+f} %"
+def period_in_words(budget: Budget) -> str:
+    """Such as "in each calendar month (Europe/Berlin)"."""
+    period, days, zone = Budget.Period(budget.period), budget.length_days, budget.time_zone
+    if period == Budget.Period.TOTAL:
+        return "in all, for ever"
+    if period == Budget.Period.ROLLING:
+        return f"in any {span(days * 86_400)}"
+    if period == Budget.Period.CUSTOM:
+        return f"in every {span(days * 86_400)} from {budget.starts_on} on ({zone})"
+    return f"{_EACH[period]} ({zone})"
+
+
+def stage_in_words(budget: Budget, share: float) -> str:
+    """What happens to requests while so much of the amount is used."""
+    reached = [one for one in budget.stages.all() if share * 100 >= one.at_percent]
+    if not reached:
+        return "refuses" if not budget.stages.all() and share >= 1 else "–"
+    last = reached[-1]
+    if last.action == "throttle":
+        return f"slowed to {last.requests_per_minute} a minute ({last.at_percent} %)"
+    if last.action == "degrade":
+        return f"served by {last.alias} ({last.at_percent} %)"
+    return f"{_STAGES[last.action]} ({last.at_percent} %)"
+
+
+_STAGES: Final = {"observe": "counts", "warn": "warns", "refuse": "refuses"}
+
+
+def reset_in_words(budget: Budget, now: datetime) -> str:
+    """When the next window begins, in the budget's own time zone."""
+    if budget.period == Budget.Period.TOTAL:
+        return "never"
+    if budget.period == Budget.Period.ROLLING:
+        return "rolls on"
+    _, end_s = period_bounds(budget.shape, int(now.timestamp()))
+    zone = ZoneInfo(budget.time_zone)
+    return f"{datetime.fromtimestamp(end_s, zone):%Y-%m-%d %H:%M} ({budget.time_zone})"
+
+
+_EACH: Final = {
+    Budget.Period.DAY: "on each day",
+    Budget.Period.WEEK: "in each week",
+    Budget.Period.MONTH: "in each calendar month",
+    Budget.Period.QUARTER: "in each quarter",
+}
 
 
 def charged_on_a_dollar(markup_ppm: int) -> str:

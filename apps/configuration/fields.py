@@ -221,6 +221,22 @@ class Moment(Field):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Day(Field):
+    """A calendar day as ISO 8601; null for none."""
+
+    def read(self, value: Any) -> date | None:
+        if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise Wrong("This is no day.", 'Write it like "2027-01-31".') from None
+
+    def write(self, value: Any) -> Any:
+        return value.isoformat() if isinstance(value, date) else value
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mapped(Field):
     """A JSON object."""
 

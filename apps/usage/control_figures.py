@@ -161,5 +161,4 @@ def _belongs_to_active() -> Q:
 
 
 def _labels(budget: Budget) -> Values:
-    scope = next(name for name in ("team", "client", "key") if getattr(budget, f"{name}_id"))
-    return str(budget.pk), scope, budget.period
+    return str(budget.pk), budget.kind, budget.period

@@ -182,14 +182,16 @@ class LimitsKeeper:
             budgets = shared_limits.loaded()
         self.status.entries, wrong = books.audit([one.id for one in budgets], _MOST_AUDITED)
         clock.follow(books.server_ns)  # as gateways do, so that windows are the same
-        windows = [(one.id, one.oldest_s) for one in budgets]
-        known = books.sums(windows)
-        off = []
-        for one in budgets:
-            sums = known.get((one.id, one.oldest_s))
-            _, nano, booking = one.windows[0]
-            if sums and sums.booking == booking and sums.settled_nano != nano:
-                off.append(one)
+        known = books.sums([(one.id, start_s) for one in budgets for start_s, *_ in one.windows])
+        off = [
+            one
+            for one in budgets
+            if any(
+                sums.booking == booking and sums.settled_nano != nano
+                for start_s, nano, booking in one.windows
+                if (sums := known.get((one.id, start_s)))
+            )
+        ]
         books.load(off)
         corrected = max(wrong, 0) + len(off)
         if corrected:

@@ -18,7 +18,7 @@ from apps.accounts import permissions
 from apps.accounts.models import Client
 from apps.accounts.principals import OWNER, Principal
 from apps.billing.budget_use import BudgetUse, uses_of
-from apps.billing.limits.windows import period_bounds
+from apps.billing.limits.periods import period_bounds
 from apps.billing.models import Budget, BudgetWindow
 from apps.billing.words import short_usd
 from apps.usage.figures import short_count
@@ -215,10 +215,19 @@ def _top_clients(found: dict[int, Totals]) -> list[Share]:
 def _tightest_budgets(now: datetime, who: Principal) -> list[BudgetBar]:
     now_s = int(now.timestamp())
     present = Q()
-    for period in Budget.Period.values:
-        start_s, _ = period_bounds(period, now_s)  # type: ignore[arg-type]
+    shapes = ("period", "length_days", "starts_on", "time_zone")
+    for row in (
+        permissions.limit(Budget.objects.filter(is_active=True), who)
+        .order_by()
+        .values(*shapes)
+        .distinct()
+    ):
+        start_s, _ = period_bounds(Budget(**row).shape, now_s)
         start = datetime.fromtimestamp(start_s, now.tzinfo)
-        present |= Q(budget__period=period, starts_at=start)
+        same = {f"budget__{name}": value for name, value in row.items()}
+        present |= Q(starts_at=start, **same)
+    if not present:
+        return []
     used = Case(
         When(
             budget__amount_nano__gt=0,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
@@ -20,7 +19,7 @@ from django.db import connection, transaction
 from apps.billing import budget_windows
 from apps.billing.budget_windows import Charge, Window
 from apps.billing.limits import BudgetState
-from apps.billing.models import BudgetWindow, LedgerEntry
+from apps.billing.models import LedgerEntry
 from apps.usage.models import JournalCursor, OpenIntent
 from apps.usage.open_requests import Closed, OpenRequest, OpenRequests
 from apps.usage.reader import SegmentReader
@@ -175,27 +174,20 @@ def _read_books(budget_ids: list[int] | None, names: list[str], directory: Path)
     at_s = int(clock.wall_s())
     prefix = stored_owner(journal_id(directory), "") if directory.is_dir() else None
     windows = [
-        budget_windows.window_of(scope, at_s) for scope in budget_windows.scopes_of(budget_ids)
+        window
+        for scope in budget_windows.scopes_of(budget_ids)
+        for window in budget_windows.windows_of(scope, at_s)
     ]
-    sums = {
-        (budget_id, starts_at): settled
-        for budget_id, starts_at, settled in BudgetWindow.objects.filter(
-            budget_id__in=[window.scope.budget_id for window in windows],
-            starts_at__in={budget_windows.instant(window.start_s) for window in windows},
-        ).values_list("budget_id", "starts_at", "settled_nano")
-    }
+    sums = budget_windows.settled(windows)
     cursors = JournalCursor.objects.filter(segment__in=names)
     stored = OpenIntent.objects.filter(owner__startswith=prefix) if prefix else []
     return _Books(
-        settled={window: _settled(window, sums) for window in windows},
+        settled={
+            window: sums[window.scope.budget_id, window.start_s].settled_nano for window in windows
+        },
         offsets=dict(cursors.values_list("segment", "offset")),
         stored=[(one.owner.removeprefix(prefix or ""), bytes(one.record)) for one in stored],
     )
-
-
-def _settled(window: Window, sums: dict[tuple[int, datetime], int]) -> int:
-    known = sums.get((window.scope.budget_id, budget_windows.instant(window.start_s)))
-    return budget_windows.spent(window) if known is None else known
 
 
 def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> _Unbooked:
@@ -249,19 +241,17 @@ def _charge(request: OpenRequest, nano_usd: int) -> Charge:
     )
 
 
-def _by_scope(windows: Iterable[Window]) -> dict[tuple[str, int], list[Window]]:
-    found: dict[tuple[str, int], list[Window]] = defaultdict(list)
+def _by_scope(windows: Iterable[Window]) -> dict[tuple[str, int | str], list[Window]]:
+    found: dict[tuple[str, int | str], list[Window]] = defaultdict(list)
     for window in windows:
-        for kind in ("team", "client", "key"):
-            owner_id = getattr(window.scope, f"{kind}_id")
-            if owner_id is not None:
-                found[kind, owner_id].append(window)
+        found[window.scope.kind, window.scope.target].append(window)
     return found
 
 
-def _windows_of(windows: dict[tuple[str, int], list[Window]], charge: Charge) -> Iterator[Window]:
-    scopes = (("team", charge.team_id), ("client", charge.client_id), ("key", charge.key_id))
-    for scope in scopes:
-        for window in windows.get(scope, ()):
+def _windows_of(
+    windows: dict[tuple[str, int | str], list[Window]], charge: Charge
+) -> Iterator[Window]:
+    for target in budget_windows.targets_of(charge):
+        for window in windows.get(target, ()):
             if window.start_s <= charge.at_s < window.end_s:
                 yield window

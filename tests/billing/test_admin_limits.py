@@ -187,6 +187,8 @@ def test_period_and_scope_of_a_budget_stay(browser):
     budget = make_budget()
     other = make_client()
     forged = {"amount_usd": "2.5", "period": "day", "client": other.pk, "team": other.team_id}
+    for prefix in ("stages", "alert_lines"):
+        forged |= {f"{prefix}-TOTAL_FORMS": 0, f"{prefix}-INITIAL_FORMS": 0}
     url = reverse("admin:billing_budget_change", args=[budget.pk])
     assert browser.post(url, forged | {"is_active": "on"}).status_code == 302
     changed = Budget.objects.get()

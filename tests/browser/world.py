@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from apps.billing.limits.windows import period_bounds
+from apps.billing.limits.periods import period_bounds
 from apps.billing.models import BudgetWindow
 from apps.usage import rollups
 from apps.usage.models import RequestLog

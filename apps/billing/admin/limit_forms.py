@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
 from apps.billing.admin.money import MoneyForm, UsdField
+from apps.billing.limits.periods import LONGEST_DAYS, period_text
+from apps.billing.models import BUDGET_SCOPES, Budget, Quota, QuotaOverride
 from apps.billing.models import SCOPES as QUOTA_SCOPES
-from apps.billing.models import Budget, Quota, QuotaOverride
 from chatvault.lib import clock
 
 SCOPES = ("team", "client", "key")
-"""What a budget can be on; a quota on more."""
+"""On whose pages rules are shown."""
 LONGEST_S = 31 * 86_400
 
 
@@ -45,15 +47,20 @@ class ScopedForm(forms.ModelForm):
 
     def _check_once(self, cleaned: dict[str, Any]) -> None:
         scope = {name: cleaned.get(name) or getattr(self.instance, name) for name in self.scopes}
-        given = {name: row for name, row in scope.items() if row is not None and row.pk}
+        given = {name: row for name, row in scope.items() if getattr(row, "pk", row)}
         values = {name: cleaned.get(name) for name in self.unique_with}
         if len(given) != 1 or None in values.values():
             return
+        values |= self.also_unique(cleaned)
         same = type(self.instance)._default_manager.filter(**given, **values)
         if same.exclude(pk=self.instance.pk).exists():
             self.add_error(
                 self.unique_with[-1], "There is one like this already: change that one instead."
             )
+
+    def also_unique(self, cleaned: dict[str, Any]) -> dict[str, Any]:
+        """What may be left empty and tells rules apart all the same."""
+        return {}
 
 
 class QuotaForm(ScopedForm):
@@ -99,7 +106,13 @@ class QuotaForm(ScopedForm):
         return 1 if is_concurrency else self.cleaned_data["window_s"]
 
 
+_SHAPE = ("period", "length_days", "starts_on", "time_zone")
+_WITH_LENGTH = (Budget.Period.CUSTOM, Budget.Period.ROLLING)
+
+
 class BudgetForm(ScopedForm, MoneyForm):
+    scopes = BUDGET_SCOPES
+    nobody = "Choose what this is for: one of these, or a tag."
     unique_with = ("period",)
     money = {"amount_usd": "amount_nano"}
     amount_usd = UsdField(
@@ -111,20 +124,59 @@ class BudgetForm(ScopedForm, MoneyForm):
 
     class Meta:
         model = Budget
-        fields = (*SCOPES, "period", "is_active")
+        fields = (*BUDGET_SCOPES, *_SHAPE, "rolls_over", "is_active")
+        labels = {"user": "Person", "alias": "Model"}
         help_texts = {
-            "team": "All clients of the team together. Choose a team, a client or a key.",
+            "team": "All clients of the team together. Choose exactly one of these.",
             "client": "All keys of the client together.",
             "key": "This key alone.",
+            "user": "All tokens of the person together, whichever client pays.",
+            "alias": "Everybody who asks for this model, together.",
+            "provider": "All that the provider serves, together, at what clients are charged.",
+            "tag": "All requests with the tag, such as project=atlas.",
             "period": "When spending starts again from zero. It cannot be changed later: "
             "make another budget instead.",
+            "length_days": f"Of a number of days, and of the last days: 1 to {LONGEST_DAYS}. "
+            "The others have none: keep 0.",
+            "starts_on": "Of a number of days: the first day of one of the periods, such as "
+            "2026-01-05. The others have none.",
+            "time_zone": "Whose midnight counts, such as Europe/Berlin. A day has 23 or 25 hours "
+            "there when the clocks change.",
+            "rolls_over": "What is left of the amount at the end is added to the next period, and "
+            "to that one alone: at most one amount more.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name in _SHAPE:
+            if name in self.fields:
+                self.fields[name].disabled = self.instance.pk is not None
         if "period" in self.fields:
-            self.fields["period"].disabled = self.instance.pk is not None
             self.fields["period"].widget.attrs["data-cv-period"] = "budget"
+            if "length_days" not in self.fields and self.instance.period not in _WITH_LENGTH:
+                field: Any = self.fields["period"]
+                field.choices = [one for one in field.choices if one[0] not in _WITH_LENGTH]
+        for name in ("length_days", "time_zone"):
+            if name in self.fields:
+                self.fields[name].required = False
+
+    def also_unique(self, cleaned: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "length_days": cleaned.get("length_days") or self.instance.length_days,
+            "time_zone": cleaned.get("time_zone") or self.instance.time_zone,
+        }
+
+    def clean_length_days(self) -> int:
+        return self.cleaned_data.get("length_days") or 0
+
+    def clean_time_zone(self) -> str:
+        name = (self.cleaned_data.get("time_zone") or "UTC").strip()
+        try:
+            period_text("day", zone=name)
+        except ValueError:
+            message = "There is no such time zone: write one as Europe/Berlin, or UTC."
+            raise ValidationError(message) from None
+        return name
 
 
 class OverrideForm(forms.ModelForm):

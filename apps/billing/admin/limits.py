@@ -28,8 +28,16 @@ from apps.billing.admin.limit_forms import SCOPES, BudgetForm, OverrideForm, Quo
 from apps.billing.admin.money import MoneyMedia
 from apps.billing.admin.outlook_columns import OutlookColumns
 from apps.billing.budget_use import uses_of
+from apps.billing.models import (
+    BUDGET_SCOPES,
+    Budget,
+    BudgetRaise,
+    BudgetStage,
+    BudgetWindow,
+    Quota,
+    QuotaOverride,
+)
 from apps.billing.models import SCOPES as QUOTA_SCOPES
-from apps.billing.models import Budget, BudgetWindow, Quota, QuotaOverride
 from chatvault.lib import clock
 
 FOR_WHOM = ("For whom", {"fields": SCOPES})
@@ -47,9 +55,14 @@ class ScopeFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         fields = {field.name for field in queryset.model._meta.fields}
+        if self._is_tag(queryset):
+            return queryset.exclude(tag="")
         if self.value() not in QUOTA_SCOPES or self.value() not in fields:
             return queryset
         return queryset.filter(~Q(**{str(self.value()): None}))
+
+    def _is_tag(self, queryset: QuerySet[Any]) -> bool:
+        return self.value() == "tag" and queryset.model is Budget
 
 
 class ScopedAdmin(VersionedPage):
@@ -67,12 +80,12 @@ class ScopedAdmin(VersionedPage):
 
     @display(description="for", header=True)
     def whom(self, rule: Any) -> list[str]:
-        kind = next(name for name in self.scopes if getattr(rule, f"{name}_id") is not None)
+        kind = rule.kind
         return [str(rule.scope), {"alias": "model", "user": "person"}.get(kind, kind)]
 
     @display(description="for")
     def scope_shown(self, rule: Any) -> str | SafeString:
-        return link_to(rule.scope)
+        return rule.tag if rule.kind == "tag" else link_to(rule.scope)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fieldsets if obj is None else (FOR_THEM, *self.fieldsets[1:])
@@ -218,24 +231,62 @@ class QuotaAdmin(ScopedAdmin):
         return f"{use.ceiling:,} until {use.ends_at:%Y-%m-%d %H:%M}" if use.ends_at else "–"
 
 
+class StagesOnPage(TabularInline):
+    """What happens on the way to the amount."""
+
+    model = BudgetStage
+    fields = ("at_percent", "action", "requests_per_minute", "alias")
+    autocomplete_fields = ("alias",)
+    extra = 0
+    verbose_name_plural = (
+        "Stages. Without any, requests that could pass 100 % are refused; with some, only a stage "
+        "that refuses refuses"
+    )
+
+
 @admin.register(Budget)
 class BudgetAdmin(OutlookColumns, ScopedAdmin):
     """The most that may be spent. Period and scope stay as they were made."""
 
     form = BudgetForm
-    list_display = ("whom", "in_words", "use", "forecast", "runs_out_on", "is_active")
+    scopes = BUDGET_SCOPES
+    autocomplete_fields = QUOTA_SCOPES
+    inlines: tuple[Any, ...] = (StagesOnPage,)
+    list_select_related = (*ScopedAdmin.list_select_related, "user", "alias", "provider")
+    search_fields = (
+        *ScopedAdmin.search_fields, "user__username", "alias__name", "provider__name", "tag",
+    )  # fmt: skip
+    list_display = (
+        "whom", "in_words", "use", "stage_now", "resets_at", "forecast", "runs_out_on", "is_active",
+    )  # fmt: skip
     list_filter = (
         ScopeFilter, ("period", ChoicesDropdownFilter), "is_active",
         ("team", RelatedDropdownFilter),
     )  # fmt: skip
     list_filter_submit = True
     fieldsets = (
-        FOR_WHOM,
-        ("How much", {"fields": ("amount_usd", "period", "live_words", "is_active")}),
-        ("Now", {"fields": ("use", "forecast", "runs_out_on")}),
+        ("For whom", {"fields": BUDGET_SCOPES}),
+        (
+            "How much",
+            {
+                "fields": (
+                    "amount_usd",
+                    "period",
+                    "length_days",
+                    "starts_on",
+                    "time_zone",
+                    "rolls_over",
+                    "live_words",
+                    "is_active",
+                )
+            },
+        ),
+        ("Now", {"fields": ("use", "stage_now", "resets_at", "forecast", "runs_out_on")}),
     )
-    readonly_fields = ("scope_shown", "live_words", "use", "forecast", "runs_out_on")
-    falls_with = (BudgetWindow,)
+    readonly_fields = (
+        "scope_shown", "live_words", "use", "stage_now", "resets_at", "forecast", "runs_out_on",
+    )  # fmt: skip
+    falls_with = (BudgetWindow, BudgetStage, BudgetRaise)
 
     def get_fieldsets(self, request: HttpRequest, obj: Budget | None = None) -> Any:
         shown = super().get_fieldsets(request, obj)
@@ -243,6 +294,7 @@ class BudgetAdmin(OutlookColumns, ScopedAdmin):
 
     def fill_in(self, rows: Sequence[Any]) -> None:
         uses = uses_of(rows, clock.now())
+        prefetch_related_objects(rows, "stages__alias")
         for budget in rows:
             budget.use = uses[budget.pk]
         self.put_outlooks(rows)
@@ -263,6 +315,15 @@ class BudgetAdmin(OutlookColumns, ScopedAdmin):
     @display(description="spent, held and left")
     def use(self, budget: Any) -> str | SafeString:
         return bar_of(budget)
+
+    @display(description="stage now")
+    def stage_now(self, budget: Any) -> str:
+        use = getattr(budget, "use", None) or uses_of([budget], clock.now())[budget.pk]
+        return words.stage_in_words(budget, use.share)
+
+    @display(description="begins anew")
+    def resets_at(self, budget: Budget) -> str:
+        return words.reset_in_words(budget, clock.now())
 
 
 class _OnPage(TabularInline):

@@ -12,7 +12,9 @@ from apps.billing.limits.contract import (
     Limits,
     Override,
     QuotaLimit,
+    Raise,
     ScopeLimits,
+    Stage,
     Unit,
 )
 from apps.billing.limits.headers import ratelimit_headers
@@ -28,7 +30,9 @@ __all__ = [
     "LocalLimits",
     "Override",
     "QuotaLimit",
+    "Raise",
     "ScopeLimits",
+    "Stage",
     "Unit",
     "ratelimit_headers",
 ]

@@ -133,7 +133,8 @@ class Headroom(msgspec.Struct):
     as if unused. `budgets` are (budget id, start of the window in epoch seconds) of the windows
     that hold the money, where it will also be settled. `scope_requests` and `scope_tokens` are the
     kinds of those tightest scopes. `observed` are the quotas that only observe and would have
-    refused.
+    refused. `used` are (budget id, nano-USD spent and held before this request, amount) of the
+    budgets with stages.
     """
 
     limit_requests: int | None = None
@@ -146,6 +147,7 @@ class Headroom(msgspec.Struct):
     scope_requests: str = ""
     scope_tokens: str = ""
     observed: tuple[int, ...] = ()
+    used: tuple[tuple[int, int, int], ...] = ()
 
 
 class BudgetState(msgspec.Struct, frozen=True):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
-import msgspec
-
 from apps.billing.limits import refusals
 from apps.billing.limits.contract import (
     BudgetLimit,
@@ -18,6 +16,8 @@ from apps.billing.limits.contract import (
     ScopeLimits,
 )
 from apps.billing.limits.peek import peek_local
+from apps.billing.limits.periods import period_bounds
+from apps.billing.limits.reservation import Reservation, part_of
 from apps.billing.limits.room import headroom_of
 from apps.billing.limits.windows import (
     NS,
@@ -27,7 +27,6 @@ from apps.billing.limits.windows import (
     Leases,
     SlidingWindow,
     forget_idle,
-    period_bounds,
 )
 from chatvault.lib import clock
 from chatvault.lib.errors import ChatVaultError
@@ -36,20 +35,6 @@ LEASE_S = 900
 
 _Buckets = list[Bucket]
 _Found = tuple[bool, _Buckets, _Buckets, _Buckets, list[Leases], tuple[int, ...]]
-
-
-class _Reservation(msgspec.Struct, gc=False):
-    """What one request holds, and where; `parts` are windows of input or output tokens. `nano_usd`
-    is held in each of `purses`."""
-
-    demand: Demand
-    nano_usd: int
-    request_buckets: list[Bucket]
-    token_buckets: list[Bucket]
-    parts: list[Bucket]
-    leases: list[Leases]
-    purses: list[BudgetWindow]
-    headroom: Headroom
 
 
 class LocalLimits:
@@ -71,7 +56,7 @@ class LocalLimits:
         self._lease_ns = lease_s * NS
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
-        self._reservations: dict[bytes, _Reservation] = {}
+        self._reservations: dict[bytes, Reservation] = {}
         self._windows: OrderedDict[int, SlidingWindow] = OrderedDict()
         self._leases: OrderedDict[int, Leases] = OrderedDict()
         self._books: dict[int, BudgetBook] = {}
@@ -104,12 +89,17 @@ class LocalLimits:
             bucket.correct(part_of(bucket, tokens, output))
         for slots in leases:
             slots.ends[request_id] = now_ns + self._lease_ns
+        used: tuple[tuple[int, int, int], ...] = ()
         for purse in purses:
+            if purse.book.is_staged:
+                used += (purse.book.use(),)
             purse.held += nano_usd
         keys = tuple([purse.key for purse in purses])
         all_tokens = [*by_token, *parts] if parts else by_token
         headroom = headroom_of(by_request, all_tokens, now_ns, keys, missed)
-        self._reservations[request_id] = _Reservation(
+        if used:
+            headroom.used = used
+        self._reservations[request_id] = Reservation(
             demand, nano_usd, by_request, by_token, parts, leases, purses, headroom
         )
         return headroom
@@ -126,12 +116,11 @@ class LocalLimits:
         if held is None:
             return False
         await self.renew(request_id)
-        for purse in held.purses:
-            limit = purse.book.limit
-            if limit and purse.settled + purse.held + nano_usd > limit.amount_nano:
-                return False
+        if not all([purse.book.has_room(purse, nano_usd) for purse in held.purses]):
+            return False
         for purse in held.purses:
             purse.held += nano_usd
+            purse.book.changed(purse)
         held.nano_usd += nano_usd
         return True
 
@@ -155,6 +144,8 @@ class LocalLimits:
         self._let_go(request_id, held, tokens, output_tokens)
         for purse in held.purses:
             purse.settled += nano_usd
+            if purse is not purse.book.window:
+                purse.book.changed(purse)
 
     async def release(self, request_id: bytes) -> None:
         """See `Limits.release`."""
@@ -178,6 +169,7 @@ class LocalLimits:
                 book = BudgetBook(state.budget_id, state.window_start_s)
                 self._books[state.budget_id] = book
             book.at(state.window_start_s).settled = state.settled_nano
+            book.closes_ns = 0
 
     def correct(self, budget_id: int, window_start_s: int, difference_nano: int) -> None:
         """Change what a restored window has spent: what was counted at its most turned out to
@@ -186,21 +178,23 @@ class LocalLimits:
         window = book.windows.get(window_start_s) if book else None
         if window is not None:
             window.settled += difference_nano
+            window.book.closes_ns = 0
 
     def knows(self, budget_id: int) -> bool:
         """Whether the budget was ever restored or reserved from."""
         return budget_id in self._books
 
     def usage_of(self, limit: BudgetLimit) -> BudgetUsage:
-        """The budget's window of now."""
+        """The budget's window of now; of a rolling one, all that counts now."""
         wall_ns = self._wall_ns()
         book = self._books.get(limit.id)
         if book is None:
             start_s, _ = period_bounds(limit.period, wall_ns // NS)
-            return BudgetUsage(start_s, 0, 0, limit.amount_nano)
+            return BudgetUsage(start_s, 0, 0, limit.amount_at(start_s, wall_ns / NS)[0])
         purse = book.turn(limit, wall_ns)
-        left = max(limit.amount_nano - purse.settled - purse.held, 0)
-        return BudgetUsage(purse.start_s, purse.settled, purse.held, left)
+        settled, held = purse.settled + book.others_settled(), purse.held + book.others_held()
+        left = max(book.amount - settled - held, 0)
+        return BudgetUsage(purse.start_s, settled, held, left)
 
     def used(self, quotas: Sequence[QuotaLimit]) -> dict[int, int]:
         """What counts now, by quota id; what nobody asked for lately is left out: it is 0."""
@@ -295,10 +289,11 @@ class LocalLimits:
                     or not (book.opens_ns <= wall_ns < book.closes_ns)
                 ):
                     purse = self._purse(limit, wall_ns)
+                    book = purse.book
                 else:
                     purse = book.window
                 purses.append(purse)
-                if purse.settled + purse.held + nano_usd > limit.amount_nano:
+                if purse.settled + purse.held + nano_usd > book.ceiling:
                     fits = False
         return fits, purses
 
@@ -337,7 +332,7 @@ class LocalLimits:
             book = self._books[limit.id] = BudgetBook(limit.id, start_s)
         return book.turn(limit, wall_ns)
 
-    def _let_go(self, request_id: bytes, held: _Reservation, tokens: int, output: int) -> None:
+    def _let_go(self, request_id: bytes, held: Reservation, tokens: int, output: int) -> None:
         """Give back what was held, but for `tokens`, of which `output`."""
         demand = held.demand
         difference = tokens - demand.tokens
@@ -350,6 +345,8 @@ class LocalLimits:
             slots.ends.pop(request_id, None)
         for purse in held.purses:
             purse.held -= held.nano_usd
+            if purse is not purse.book.window:
+                purse.book.changed(purse)
 
     def _refusal(
         self,
@@ -364,11 +361,13 @@ class LocalLimits:
         for scope in scopes:
             for limit in scope.budgets:
                 purse = self._purse(limit, wall_ns)
-                spent, amount = purse.settled, limit.amount_nano
-                if spent + demand.nano_usd > amount:
-                    return refusals.exhausted(scope.kind, limit, spent, demand.nano_usd)
-                if spent + purse.held + demand.nano_usd > amount:
-                    held = refusals.held(scope.kind, limit, spent, purse.held)
+                book = purse.book
+                spent, most = purse.settled + book.others_settled(), limit.most(book.amount)
+                if spent + demand.nano_usd > most:
+                    return refusals.exhausted(scope.kind, limit, most, spent, demand.nano_usd)
+                in_flight = purse.held + book.others_held()
+                if spent + in_flight + demand.nano_usd > most:
+                    held = refusals.held(scope.kind, limit, most, spent, in_flight)
         worst_ns, refused = 0, None
         for scope in scopes:
             for quota in scope.quotas:
@@ -393,8 +392,3 @@ class LocalLimits:
         window = self._window(quota, kind, now_ns, wall_ns)
         count = refusals.demanded(quota.unit, demand)
         return window.wait_ns(count, window.ceiling, now_ns), window.ceiling
-
-
-def part_of(bucket: Bucket, tokens: int, output: int) -> int:
-    """The part of the tokens that a window of input or of output counts."""
-    return output if bucket.window.quota.unit == "output_tokens" else tokens - output

@@ -31,6 +31,7 @@ def peek_local(limits: LocalLimits, scopes: tuple[ScopeLimits, ...], demand: Dem
         tuple([purse.key for purse in purses]),
         missed,
     )
+    headroom.used = tuple([purse.book.use() for purse in purses if purse.book.is_staged])
     if not (is_free and is_paid):
         raise limits._refusal(scopes, demand, headroom, now_ns, wall_ns)
     return headroom

@@ -9,12 +9,20 @@ from chatvault.lib.errors import BudgetExhausted, BudgetHeld, RateLimited
 from chatvault.lib.money import format_usd
 
 BUSY_NS = 1_000_000_000  # when a request in flight must end first, nobody knows when it will
-_PERIODS = {"day": "daily", "month": "monthly", "total": "total"}
+_PERIODS = {
+    "day": "daily", "week": "weekly", "month": "monthly", "quarter": "quarterly",
+    "rolling": "rolling", "custom": "current", "total": "total",
+}  # fmt: skip
 
 
-def exhausted(kind: str, limit: BudgetLimit, spent: int, demand: int) -> BudgetExhausted:
+def _which(limit: BudgetLimit) -> str:
+    return _PERIODS[limit.period.partition("@")[0].partition(":")[0]]
+
+
+def exhausted(kind: str, limit: BudgetLimit, most: int, spent: int, demand: int) -> BudgetExhausted:
+    """`most` is what may be spent in the window of now."""
     refusal = BudgetExhausted(
-        f"The {_PERIODS[limit.period]} budget of this {kind} is {format_usd(limit.amount_nano)}: "
+        f"The {_which(limit)} budget of this {kind} is {format_usd(most)}: "
         f"{format_usd(spent)} is spent and the request can cost up to {format_usd(demand)}.",
         headers={"x-should-retry": "false"},
     )
@@ -22,9 +30,9 @@ def exhausted(kind: str, limit: BudgetLimit, spent: int, demand: int) -> BudgetE
     return refusal
 
 
-def held(kind: str, limit: BudgetLimit, spent: int, held: int) -> BudgetHeld:
+def held(kind: str, limit: BudgetLimit, most: int, spent: int, held: int) -> BudgetHeld:
     refusal = BudgetHeld(
-        f"The {_PERIODS[limit.period]} budget of this {kind} is {format_usd(limit.amount_nano)}: "
+        f"The {_which(limit)} budget of this {kind} is {format_usd(most)}: "
         f"{format_usd(spent)} is spent and requests in flight hold {format_usd(held)}. "
         "Try again shortly.",
         headers=_retry(BUSY_NS),

@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from typing import Protocol, TypeVar
 
 from apps.billing.limits.contract import BudgetLimit, QuotaLimit
-from apps.billing.limits.periods import FOREVER_S, earlier_blocks, period_bounds
+from apps.billing.limits.periods import earlier_blocks, period_bounds
 
 SUBSLOTS = 60
 NS = 1_000_000_000
@@ -169,9 +169,15 @@ class BudgetBook:
     A clock that steps back finds the window before the latest as it was. Windows before
     `floor_s` are forgotten or were never known, so none is opened there: the oldest that is
     known stands in for them. `limit` is the latest that was asked with; None until then.
+
+    `amount` is what the window of now has, raises and what rolled over included; `ceiling` is
+    what of it may be spent in that window: of a rolling budget less what its other blocks have.
     """
 
-    __slots__ = ("budget_id", "closes_ns", "floor_s", "limit", "opens_ns", "window", "windows")
+    __slots__ = (
+        "amount", "budget_id", "ceiling", "closes_ns", "floor_s", "is_staged", "limit", "opens_ns",
+        "others", "window", "windows",
+    )  # fmt: skip
 
     def __init__(self, budget_id: int, start_s: int) -> None:
         self.budget_id = budget_id
@@ -180,6 +186,9 @@ class BudgetBook:
         self.windows = {start_s: self.window}
         self.opens_ns = self.closes_ns = 0
         self.floor_s = start_s
+        self.amount = self.ceiling = 0
+        self.others: list[BudgetWindow] = []  # the other blocks that count
+        self.is_staged = False
 
     def turn(self, limit: BudgetLimit, wall_ns: int) -> BudgetWindow:
         """Open the window of now, and follow a changed limit."""
@@ -190,10 +199,30 @@ class BudgetBook:
             self.windows = {start_s: self.at(start_s)}
             self.floor_s = start_s
         self.limit = limit
+        self.is_staged = bool(limit.stages)
+        self.amount, until_s = limit.amount_at(start_s, wall_ns / NS)
         self.opens_ns, self.closes_ns = start_s * NS, end_s * NS
+        if limit.raises:  # the wall clock may be set back
+            self.opens_ns = max(self.opens_ns, wall_ns)
+            if until_s < end_s:
+                self.closes_ns = max(int(until_s * NS), wall_ns + 1)
         self.window = self.at(max(start_s, self.floor_s))
+        self._count_others(limit.period)
         self._forget()
+        self.ceiling = limit.most(self.amount) - self.others_settled() - self.others_held()
         return self.window
+
+    def use(self) -> tuple[int, int, int]:
+        """For `Headroom.used`: of the window of now."""
+        window = self.window
+        others = self.others_settled() + self.others_held()
+        return self.budget_id, window.settled + window.held + others, self.amount
+
+    def others_settled(self) -> int:
+        return sum(other.settled for other in self.others)
+
+    def others_held(self) -> int:
+        return sum(other.held for other in self.others)
 
     def at(self, start_s: int) -> BudgetWindow:
         window = self.windows.get(start_s)
@@ -201,9 +230,38 @@ class BudgetBook:
             window = self.windows[start_s] = BudgetWindow(self, start_s)
         return window
 
+    def has_room(self, window: BudgetWindow, nano_usd: int) -> bool:
+        """Whether as much more fits into the window, which need not be that of now."""
+        if window is self.window or self.limit is None:
+            return window.settled + window.held + nano_usd <= self.ceiling
+        most = self.limit.most(self.amount)
+        if not self.others:
+            return window.settled + window.held + nano_usd <= most
+        now = self.window
+        used = now.settled + now.held + self.others_settled() + self.others_held()
+        return used + nano_usd <= most
+
+    def changed(self, window: BudgetWindow) -> None:
+        """Another window than that of now has changed: the next request counts anew."""
+        if window is not self.window:
+            self.closes_ns = 0
+
+    def _count_others(self, period: str) -> None:
+        """All but the window of now and what has rolled away; after a step back of the clock
+        also what is still to come."""
+        earlier = earlier_blocks(period, self.window.start_s)
+        self.others = []
+        if earlier:
+            self.others = [
+                window
+                for start_s, window in self.windows.items()
+                if start_s >= earlier[0] and window is not self.window
+            ]
+
     def _forget(self) -> None:
         for start_s in sorted(self.windows)[:-2]:
-            if start_s != self.window.start_s:
+            window = self.windows[start_s]
+            if window is not self.window and window not in self.others:
                 del self.windows[start_s]
                 self.floor_s = min(self.windows)
 

@@ -12,9 +12,9 @@ from django.db.models import Model, Prefetch, Q
 
 from apps.accounts import models as accounts
 from apps.accounts import signing
+from apps.billing import budget_limits, quota_uses
 from apps.billing import models as billing
-from apps.billing import quota_uses
-from apps.billing.limits import BudgetLimit, ScopeLimits
+from apps.billing.limits import ScopeLimits
 from apps.billing.pricing import Price, Terms
 from apps.configuration import revisions
 from apps.gateway.snapshot.model import Alias, Client, Deployment, Snapshot, Target
@@ -48,6 +48,7 @@ def build_snapshot() -> Snapshot:
         user_limits=limits["user"],
         alias_limits=limits["alias"],
         provider_limits=limits["provider"],
+        tag_limits=limits["tag"],
         unusable=unusable,
         issuers=signing.issuers(),
     )
@@ -180,33 +181,40 @@ def _terms(tier: billing.PricingTier | None) -> Terms | None:
         return None
 
 
-def _limits() -> dict[str, dict[int, ScopeLimits]]:
-    """Active limits by kind of scope and its id."""
+def _limits() -> dict[str, dict[Any, ScopeLimits]]:
+    """Active limits by kind of scope and its id; of tags, by their text."""
     overrides: dict[int, list[billing.QuotaOverride]] = defaultdict(list)
-    for row in billing.QuotaOverride.objects.to_come(clock.now()).order_by("starts_at", "pk"):
+    now = clock.now()
+    for row in billing.QuotaOverride.objects.to_come(now).order_by("starts_at", "pk"):
         overrides[row.quota_id].append(row)
     quotas = _by_scope(billing.Quota.objects.filter(is_active=True).order_by("pk"))
-    budgets = _by_scope(billing.Budget.objects.filter(is_active=True).order_by("pk"))
-    found: dict[str, dict[int, ScopeLimits]] = {kind: {} for kind in billing.SCOPES}
+    rows = billing.Budget.objects.filter(is_active=True).select_related("alias").order_by("pk")
+    active = list(rows)
+    limit_of = {limit.id: limit for limit in budget_limits.limits_of(active, now)}
+    budgets = _by_scope(active)
+    found: dict[str, dict[Any, ScopeLimits]] = {kind: {} for kind in billing.BUDGET_SCOPES}
     for kind, scope_id in dict.fromkeys([*quotas, *budgets]):
+        of_scope = tuple(limit_of[row.pk] for row in budgets[kind, scope_id])
         found[kind][scope_id] = ScopeLimits(
             kind=kind,
-            id=scope_id,
-            quotas=tuple(
-                quota_uses.limit_of(row, overrides[row.pk]) for row in quotas[kind, scope_id]
+            id=scope_id if kind != "tag" else 0,
+            quotas=(
+                *(quota_uses.limit_of(row, overrides[row.pk]) for row in quotas[kind, scope_id]),
+                *budget_limits.pace_quotas(of_scope),
             ),
-            budgets=tuple(
-                BudgetLimit(row.pk, row.amount_nano, row.period) for row in budgets[kind, scope_id]
-            ),
+            budgets=of_scope,
         )
     return found
 
 
-def _by_scope(rows: Iterable[Model]) -> dict[tuple[str, int], list[Any]]:
-    found: dict[tuple[str, int], list[Any]] = defaultdict(list)
+def _by_scope(rows: Iterable[Model]) -> dict[tuple[str, Any], list[Any]]:
+    found: dict[tuple[str, Any], list[Any]] = defaultdict(list)
     for row in rows:
         for kind in billing.SCOPES:
             scope_id = getattr(row, f"{kind}_id", None)
             if scope_id is not None:
                 found[kind, scope_id].append(row)
+        tag = getattr(row, "tag", "")
+        if tag:
+            found["tag", tag].append(row)
     return found

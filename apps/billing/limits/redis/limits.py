@@ -200,10 +200,11 @@ class RedisLimits:
         if live.is_alone and not self._tie.is_up:
             is_held = await self._standby.extend(request_id, nano_usd)
         else:
-            amounts = [str(budget.amount_nano) for _, budget in self._newest(live.plan).budgets]
+            newest = self._newest(live.plan)
+            amounts = [str(most) for most in newest.most][: len(live.held)]
             try:
                 is_held = await self._tie.ask(
-                    Op.EXTEND, id_of(request_id), str(nano_usd), amounts[: len(live.held)]
+                    Op.EXTEND, id_of(request_id), str(nano_usd), amounts, newest.windows()
                 )
             except LinkLost:
                 return False
@@ -329,10 +330,10 @@ class RedisLimits:
             wait_ns = NEVER_NS if answer[8] == _LUA_NEVER else answer[8] * US
             ceiling, room = plan.ceilings[answer[7] - 1], plan.headroom(answer)
             return refusals.limited(kind, quota, ceiling, wait_ns, room, demand)
-        kind, budget = plan.budgets[answer[1] - 1]
+        (kind, budget), most = plan.budgets[answer[1] - 1], plan.most[answer[1] - 1]
         if code == _EXHAUSTED:
-            return refusals.exhausted(kind, budget, int(answer[2]), demand.nano_usd)
-        return refusals.held(kind, budget, int(answer[2]), int(answer[3]))
+            return refusals.exhausted(kind, budget, most, int(answer[2]), demand.nano_usd)
+        return refusals.held(kind, budget, most, int(answer[2]), int(answer[3]))
 
     async def _resync(self, is_new_epoch: bool) -> None:
         """Tell what happened while Redis was away; in a new epoch also what is held at all. What
@@ -387,10 +388,11 @@ class RedisLimits:
             del grants[budget_id]  # first: when no answer comes, nothing may be relied on
             await self._tie.ask(Op.GRANT, budget_id, 0, "0", "0", "0")
         divisor = _SAFETY * max(self._processes, self._standby.share)
-        for budget_id, (start_s, amount, want) in wanted.items():
+        for budget_id, want in wanted.items():
             grants.pop(budget_id, None)
+            asked = (budget_id, want.start_s, str(want.most_nano), str(want.nano_usd))
             granted, owners = await self._tie.ask(
-                Op.GRANT, budget_id, start_s, str(amount), str(want), str(want * divisor)
+                Op.GRANT, *asked, str(want.nano_usd * divisor), want.earlier
             )
             grants[budget_id] = int(granted)
             self._standby.share = max(owners, self._processes)

@@ -7,8 +7,9 @@ from typing import Any, Final
 import msgspec
 
 from apps.billing.limits.contract import BudgetLimit, Headroom, QuotaLimit, ScopeLimits
+from apps.billing.limits.periods import earlier_blocks, period_bounds
 from apps.billing.limits.redis.script import UNITS, encode
-from apps.billing.limits.windows import NS, US_PER_S, period_bounds, width_ns
+from apps.billing.limits.windows import NS, US_PER_S, width_ns
 
 _MOST: Final = 10_000
 _NEVER_S: Final = 1 << 40
@@ -17,17 +18,22 @@ _NEVER_S: Final = 1 << 40
 class Plan:
     """The limits of some scopes, in the order in which they are asked for.
 
-    `recent_nano` and `spent_nano` are what was lately asked at the most and spent in all;
-    `held_nano` is in flight, `most_held_nano` was at the most since somebody looked.
+    `starts`, `amounts`, `most` (what may be spent of the amount) and `earlier` (blocks that count
+    too) are of the budgets' windows of now. `recent_nano` and `spent_nano` are what was lately
+    asked at the most and spent in all; `held_nano` is in flight, `most_held_nano` was at the most
+    since somebody looked.
     """
 
     __slots__ = (
+        "amounts",
         "budgets",
         "budgets_raw",
         "ceilings",
         "closes_ns",
+        "earlier",
         "held_nano",
         "kinds",
+        "most",
         "most_held_nano",
         "opens_ns",
         "quotas",
@@ -49,6 +55,9 @@ class Plan:
         self.ceilings: list[int] = []
         self.quotas_raw = self.budgets_raw = msgspec.Raw(encode([]))
         self.starts: list[int] = []
+        self.amounts: list[int] = []
+        self.most: list[int] = []
+        self.earlier: list[list[int]] = []
         self.opens_ns = self.closes_ns = 0
         self.recent_nano = self.spent_nano = self.held_nano = self.most_held_nano = 0
         self.used_at = 0.0
@@ -60,9 +69,10 @@ class Plan:
 
     def headroom(self, answer: list[Any]) -> Headroom:
         """What an answer of the script leaves."""
-        _, limit_r, left_r, reset_r, limit_t, left_t, reset_t, _, _, place_r, place_t, missed = (
+        _, limit_r, left_r, reset_r, limit_t, left_t, reset_t, _, _, place_r, place_t, *more = (
             answer
         )
+        missed, used = more
         headroom = Headroom()
         if limit_r is not False:
             headroom.limit_requests, headroom.remaining_requests = limit_r, left_r
@@ -74,7 +84,21 @@ class Plan:
             headroom.scope_tokens = self.quotas[place_t - 1][0]
         if missed:
             headroom.observed = tuple([self.quotas[place - 1][1].id for place in missed])
+        if used:
+            headroom.used = tuple(
+                [
+                    (self.budgets[place - 1][1].id, int(nano), self.amounts[place - 1])
+                    for place, nano in used
+                ]
+            )
         return headroom
+
+    def windows(self) -> list[list[int]]:
+        """By budget, the starts of all that counts now where that is more than one window."""
+        return [
+            [*earlier, start_s] if earlier else []
+            for earlier, start_s in zip(self.earlier, self.starts, strict=True)
+        ]
 
     def turn(self, wall_ns: int) -> None:
         """Ask by the ceilings of now, and for the budgets' windows of now."""
@@ -83,11 +107,28 @@ class Plan:
         self.opens_ns = max(self.starts, default=0) * NS
         self.closes_ns = min((end_s for _, end_s in bounds), default=_NEVER_S) * NS
         self._ask_for_quotas(wall_ns)
-        asked = [
-            (str(budget.id), budget.period, start_s, str(budget.amount_nano))
-            for (_, budget), start_s in zip(self.budgets, self.starts, strict=True)
-        ]
+        self._ask_for_budgets(wall_ns)
+
+    def _ask_for_budgets(self, wall_ns: int) -> None:
+        self.amounts, self.most, self.earlier = [], [], []
+        asked = []
+        for (_, budget), start_s in zip(self.budgets, self.starts, strict=True):
+            amount, until_s = budget.amount_at(start_s, wall_ns / NS)
+            self._ends_at(until_s, wall_ns)
+            self.amounts.append(amount)
+            self.most.append(budget.most(amount))
+            self.earlier.append(earlier_blocks(budget.period, start_s))
+            asked.append(
+                (str(budget.id), budget.period, start_s, str(self.most[-1]), self.earlier[-1],
+                 bool(budget.stages))
+            )  # fmt: skip
         self.budgets_raw = msgspec.Raw(encode(asked))
+
+    def _ends_at(self, until_s: float, wall_ns: int) -> None:
+        """What is asked for holds until then, and not before now: the clock may be set back."""
+        if until_s < _NEVER_S:
+            self.closes_ns = min(self.closes_ns, max(int(until_s * NS), wall_ns + 1))
+            self.opens_ns = max(self.opens_ns, wall_ns)
 
     def _ask_for_quotas(self, wall_ns: int) -> None:
         asked = []
@@ -96,9 +137,7 @@ class Plan:
             ceiling = quota.ceiling
             if quota.overrides:
                 ceiling, until_s = quota.ceiling_at(wall_ns / NS)
-                if until_s < _NEVER_S:
-                    self.closes_ns = min(self.closes_ns, max(int(until_s * NS), wall_ns + 1))
-                    self.opens_ns = max(self.opens_ns, wall_ns)
+                self._ends_at(until_s, wall_ns)
             self.ceilings.append(ceiling)
             width_us = width_ns(quota.window_s) // 1000
             asked.append((str(quota.id), UNITS[quota.unit], width_us, ceiling, quota.observes))

@@ -76,7 +76,12 @@ class Standby:
             for quota in scope.quotas
         )
         budgets = tuple(
-            BudgetLimit(budget.id, self.grants.get(budget.id, 0), budget.period)
+            BudgetLimit(
+                budget.id,
+                self.grants.get(budget.id, 0),
+                budget.period,
+                refuses_at=None if budget.refuses_at is None else 100,
+            )
             for budget in scope.budgets
         )
         return ScopeLimits(scope.kind, scope.id, quotas, budgets)

@@ -46,3 +46,37 @@ local function sum(key, first, second)
   call('HDEL', key, 'x')
   return text
 end
+
+local function add_up(key, first, second)
+  if #first < SHORT and #second < SHORT then return digits_of(first + second) end
+  return sum(key, first, second)
+end
+
+-- Add what the other blocks of a rolling budget count to the sums of the one of now.
+local function spread(p, others)
+  if not others or #others == 0 then return end
+  local fields = {}
+  for _, start in ipairs(others) do
+    if start ~= p.start then
+      local n = #fields
+      fields[n + 1], fields[n + 2], fields[n + 3] = 's' .. start, 'k' .. start, 'h' .. start
+    end
+  end
+  if #fields == 0 then return end
+  local known = call('HMGET', p.key, unpack(fields))
+  for i = 1, #fields, 3 do
+    if known[i] then p.settled = add_up(p.key, p.settled, known[i]) end
+    if known[i + 1] then p.booked = add_up(p.key, p.booked, known[i + 1]) end
+    if known[i + 2] then p.held = add_up(p.key, p.held, known[i + 2]) end
+  end
+end
+
+-- What one window of a budget counts, and the others that count with it.
+local function sums_of(budget, start, others)
+  local key = base .. 'b:' .. budget
+  local known = call('HMGET', key, 's' .. start, 'k' .. start, 'h' .. start)
+  local p = { key = key, start = start, settled = known[1] or '0', booked = known[2] or '0',
+              held = known[3] or '0' }
+  spread(p, others)
+  return p
+end

@@ -22,7 +22,7 @@ end
 local function headroom(by_request, by_token, code)
   local lr, rr, xr, ir = tightest(by_request)
   local lt, rt, xt, it = tightest(by_token)
-  return { code, lr, rr, xr, lt, rt, xt, false, false, ir, it, false }
+  return { code, lr, rr, xr, lt, rt, xt, false, false, ir, it, false, false }
 end
 
 -- The window of a budget that holds the money of now, or nil: the budget is not known here.
@@ -35,8 +35,22 @@ local function purse(budget)
     start = tonumber(known[2])
     known = call('HMGET', key, 'p', 'f', 's' .. start, 'k' .. start, 'h' .. start)
   end
-  return { key = key, start = start, settled = known[3] or '0', booked = known[4] or '0',
-           held = known[5] or '0' }
+  local p = { key = key, start = start, settled = known[3] or '0', booked = known[4] or '0',
+              held = known[5] or '0' }
+  spread(p, budget[5])
+  return p
+end
+
+-- What budgets with stages have used, as { place, nano }; false: there is none.
+local function used_of(budgets, purses)
+  local used = {}
+  for i, budget in ipairs(budgets) do
+    local p = purses[i]
+    if budget[6] then
+      used[#used + 1] = { i, add_up(p.key, add_up(p.key, p.settled, p.booked), p.held) }
+    end
+  end
+  return #used > 0 and used
 end
 
 local function refusal(quotas, budgets, purses, windows, tokens, output, nano, room)
@@ -88,7 +102,7 @@ local function is_roomy(quotas, windows, budgets, purses, nano)
 end
 
 -- { 1, request id, tokens, nano, quotas { id, unit, width_us, ceiling, only observes }, budgets {
--- id, period, start_s, amount }, output tokens, only look } -> { 0, headroom, starts, is roomy, tightest of
+-- id, period, start_s, amount, starts of other blocks, is told }, output tokens, only look } -> { 0, headroom, starts, is roomy, tightest of
 -- requests, of tokens, quotas that observe and would have refused } | { 2 … 4, why not } |
 -- { 5: awaiting } | { 6, budget ids that are not known }
 local function reserve(op)
@@ -137,7 +151,12 @@ local function reserve(op)
     return refusal(quotas, budgets, purses, windows, tokens, output, nano,
                    headroom(by_request, by_token, 0))
   end
-  if op[8] then return headroom(by_request, by_token, 0) end
+  local used = used_of(budgets, purses)
+  if op[8] then
+    local answer = headroom(by_request, by_token, 0)
+    answer[13] = used
+    return answer
+  end
   local booked, leases, held, starts = {}, {}, {}, {}
   for i, quota in ipairs(quotas) do
     local window, unit = windows[i], quota[2]
@@ -158,6 +177,7 @@ local function reserve(op)
   end
   local answer = headroom(by_request, by_token, 0)
   answer[8], answer[9] = starts, is_roomy(quotas, windows, budgets, purses, nano)
+  answer[13] = used
   if #missed > 0 then answer[12] = missed end
   local entry = { 0, tokens, nano, booked, leases, held, answer, output }
   call('HSET', entries, id, cmsgpack.pack(entry))

@@ -103,15 +103,15 @@ local function renew(op)
   return is_whole
 end
 
--- { 4, request id, nano, amounts by budget } -> whether every budget holds as much more
+-- { 4, request id, nano, amounts by budget, starts of blocks by budget } -> whether every budget holds as much more
 local function extend(op)
   local id, nano, amounts = op[2], op[3], op[4]
   local entry = open_entry(id)
   if not entry then return false end
   renew(op)
   for i, one in ipairs(entry[6]) do
-    local sums = call('HMGET', base .. 'b:' .. one[1], 's' .. one[2], 'k' .. one[2], 'h' .. one[2])
-    if amounts[i] and passes(amounts[i], sums[1] or '0', sums[2] or '0', sums[3] or '0', nano) then
+    local sums = sums_of(one[1], one[2], op[5] and op[5][i])
+    if amounts[i] and passes(amounts[i], sums.settled, sums.booked, sums.held, nano) then
       return false
     end
   end

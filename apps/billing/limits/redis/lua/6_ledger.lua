@@ -1,4 +1,4 @@
--- { 6, budget id, start, amount, want, most } -> { granted, owners }: what this owner may spend
+-- { 6, budget id, start, amount, want, most, starts of other blocks } -> { granted, owners }: what this owner may spend
 -- without asking: all it wants if `most` of the budget is left, else nothing
 local function grant(op)
   local budget, start, amount, want, most = op[2], op[3], op[4], op[5], op[6]
@@ -11,8 +11,8 @@ local function grant(op)
     call('HDEL', entries, id)
   end
   if want == '0' or is_awaiting or call('HEXISTS', key, 'p') == 0 then return { '0', owners } end
-  local sums = call('HMGET', key, 's' .. start, 'k' .. start, 'h' .. start)
-  if passes(amount, sums[1] or '0', sums[2] or '0', sums[3] or '0', most) then
+  local sums = sums_of(budget, start, op[7])
+  if passes(amount, sums.settled, sums.booked, sums.held, most) then
     return { '0', owners }
   end
   local entry = { 0, 0, want, {}, {}, { { budget, start } }, false }

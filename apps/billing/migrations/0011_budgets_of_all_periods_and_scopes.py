@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0005_keys'),
-        ('billing', '0009_versions_of_tiers'),
+        ('billing', '0010_whom_and_what_entries_concern'),
         ('providers', '0002_probes'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
