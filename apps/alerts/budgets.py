@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -164,19 +164,11 @@ def _text(budget: Budget, use: BudgetUse, window: Window, percent: int) -> str:
 
 def team_id_of(budget: Budget) -> int | None:
     """Whose people may read of it; None: the installation's alone."""
-    if budget.team_id is not None:
-        return budget.team_id
-    if budget.client is not None:
-        return budget.client.team_id
-    return budget.key.client.team_id if budget.key is not None else None
+    return budget.team_id_of
 
 
 def _scope_of(budget: Budget) -> tuple[str, str]:
-    scope: Any = budget.scope
-    kind = next(
-        name for name in ("team", "client", "key") if getattr(budget, f"{name}_id") is not None
-    )
-    return kind, str(scope)
+    return budget.kind, str(budget.scope)
 
 
 def _usd(nano: int) -> str:

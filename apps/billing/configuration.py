@@ -102,6 +102,12 @@ class Budgets(_OfScope):
         Flag(name="active", attr="is_active"),
     )
 
+    def label(self, key: Key) -> str:
+        """Without what is at its default: `budgets[month]`, `budgets[rolling/30]`."""
+        period, days, zone = key
+        parts = [str(period), *([str(days)] if days else []), *([str(zone)] * (zone != "UTC"))]
+        return f"{self.name}[{'/'.join(parts)}]"
+
     def export(self, row: Any) -> dict[str, Any]:
         item = super().export(row)
         return {"amount_usd": item.pop("amount_usd"), "period": row.period} | item

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -106,6 +107,11 @@ _EACH: Final = {
     Budget.Period.MONTH: "in each calendar month",
     Budget.Period.QUARTER: "in each quarter",
 }
+
+
+def percent(ppm: int) -> str:
+    """Parts per million such as "+12.5 %"."""
+    return f"{(Decimal(ppm) / 10_000).normalize():+f} %"
 
 
 def charged_on_a_dollar(markup_ppm: int) -> str:
