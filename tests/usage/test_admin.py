@@ -165,6 +165,22 @@ def test_the_page_of_a_request_tells_its_way_and_its_cost(browser):
     assert str(row.request_id) in answer.content.decode()
 
 
+def test_the_page_of_a_request_tells_the_terms_of_its_time(browser):
+    tier = make_tier(name="gold", markup_percent=10)
+    admitted_by = tier.current_terms_id
+    tier.markup_percent = 50
+    tier.save()
+    row = make_request(
+        price_id=make_price().pk, tier_id=tier.pk, terms_id=admitted_by, markup_ppm=100_000,
+        input_tokens=1_000, output_tokens=0, cost_nano=150_000, charged_nano=165_000,
+        service_tier="flex",
+    )  # fmt: skip
+    context = browser.get(change_page(row)).context
+    assert f"by tier gold, version {admitted_by} (+10 %)." in context["words"]
+    assert ("Service tier", "flex") in [each[:2] for each in context["facts"]]
+    assert context["formula"].doubt == ""
+
+
 def test_the_formula_names_the_conditions_and_doubts_what_it_cannot_explain(browser):
     bands = [{"above": 500, "rates": {"input": 300_000_000}}]
     price = make_price(bands=bands)

@@ -11,10 +11,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 
 from apps.accounts.admin.pages import VersionedPage
@@ -33,8 +31,8 @@ class PriceBookAdmin(VersionedPage):
 
     list_display = ("name", "description", "priced", "unpriced", "tiers_shown")
     search_fields = ("name", "description")
-    fields = ("name", "description", "models")
-    readonly_fields = ("models",)
+    fields = ("name", "description")
+    change_form_after_template = "admin/billing/book_models.html"
     actions_detail = ("add_price", "import_list_prices")
     falls_with = (Price,)
 
@@ -53,14 +51,15 @@ class PriceBookAdmin(VersionedPage):
     def get_queryset(self, request: HttpRequest) -> QuerySet[PriceBook]:
         return super().get_queryset(request).prefetch_related("tiers")
 
-    def get_fields(self, request: HttpRequest, obj: PriceBook | None = None) -> Any:
-        return self.fields if obj is not None else ("name", "description")
-
-    @display(description="models")
-    def models(self, book: PriceBook) -> SafeString:
-        """All of them: what they cost now and next, and where a price is missing or odd."""
-        context = {"book": book, "lines": book_overview.overview(book, clock.now())}
-        return render_to_string("admin/billing/book_models.html", context)
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Below the form: all models, what they cost now and next, where a price is missing or
+        odd."""
+        book = context.get("original")
+        lines = book_overview.overview(book, clock.now()) if book is not None else []
+        context |= {"book": book, "lines": lines}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @display(description="priced models")
     def priced(self, book: Any) -> int:

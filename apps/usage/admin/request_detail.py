@@ -11,6 +11,7 @@ from apps.accounts import permissions
 from apps.accounts.permissions import principal_of
 from apps.accounts.principals import Principal
 from apps.billing.models import LedgerEntry, Price, PricingTier
+from apps.billing.words import percent
 from apps.providers.models import Deployment
 from apps.usage import formula
 from apps.usage.admin.formula_box import formula_of
@@ -88,6 +89,7 @@ def _facts(row: RequestLog) -> list[Fact]:
         Fact("Service tier", row.service_tier or "not told"),
         Fact("Tags", tags_of(row) or "none"),
         Fact("Operation", f"{row.operation}{', streamed' if row.is_stream else ''}"),
+        *([Fact("Service tier", row.service_tier)] if row.service_tier else []),
         Fact(
             "Configuration",
             f"revision {row.revision}" if row.revision else "before the first revision",
@@ -148,12 +150,18 @@ def cost_in_words(row: RequestLog, price: Price | None, tier: PricingTier | None
         words += ", and the client was charged the same."
     else:
         words += f"; the client was charged {format_usd(row.charged_nano)}"
-        words += f" by tier {tier.name} ({tier.markup_percent:+.4g} %)." if tier else "."
+        words += f" by tier {tier.name}{_terms_in_words(row)}." if tier else "."
     if row.usage_source == RequestLog.UsageSource.ESTIMATED:
         words += " The provider told no usage, so the tokens are an estimate."
     if row.upper_bound_nano is not None:
         words += f" It was interrupted: it can have cost up to {format_usd(row.upper_bound_nano)}."
     return words
+
+
+def _terms_in_words(row: RequestLog) -> str:
+    """As they were at its admission, whatever the tier has become."""
+    version = f", version {row.terms_id}" if row.terms_id else ""
+    return version + (f" ({percent(row.markup_ppm)})" if row.markup_ppm is not None else "")
 
 
 def _attempts(row: RequestLog) -> list[dict[str, Any]]:
