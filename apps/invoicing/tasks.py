@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from apps.accounts.models import Team
 from apps.configuration import jobs
 from apps.configuration.job_errors import JobProblem
-from apps.invoicing import booking, importing, reconcile
+from apps.invoicing import booking, closing, importing, months, reconcile, statements
 from apps.invoicing.errors import InvoicingError
-from apps.invoicing.models import Bill, BillAdjustment
+from apps.invoicing.models import Bill, BillAdjustment, MonthClose
 from chatvault.lib.errors import ChatVaultError
 
 
@@ -63,3 +64,29 @@ def _booked(job: jobs.Job, adjustment_id: int, work: Callable[..., None]) -> Non
     except (ValueError, ChatVaultError) as refused:
         BillAdjustment.objects.filter(pk=made.pk).update(problem=str(refused)[:500])
         raise JobProblem(str(refused)) from None
+
+
+@jobs.task("check-month", unit="checks")
+def check_month(job: jobs.Job, close_id: int) -> None:
+    """Look whether a month can be closed."""
+    row = MonthClose.objects.filter(pk=close_id).first()
+    if row is not None:
+        closing.check(row, job.progress)
+
+
+@jobs.task("issue-statements", unit="teams")
+def issue_statements(job: jobs.Job, month: str, currency: str, author: str) -> None:
+    """Issue the month's statement of every team that has none yet."""
+    wanted = months.read(month)
+    known = Team.objects.values_list("pk", flat=True)
+    teams = Team.objects.in_bulk(statements.pending(known, wanted))
+    problems = []
+    for count, team in enumerate(sorted(teams.values(), key=lambda each: each.name)):
+        job.progress(count, len(teams))
+        try:
+            statements.issue(team=team, month=wanted, author=author, currency=currency)
+        except ChatVaultError as refused:
+            problems.append(f"{team}: {refused.message}")
+    job.progress(len(teams), len(teams))
+    if problems:
+        raise JobProblem(f"{len(problems)} were not issued. {' '.join(problems[:3])}")

@@ -68,9 +68,10 @@ def spend(world: World, started_at: datetime, *, cost: int, charged: int, **fiel
 
 
 def roll_up() -> None:
-    started = list(RequestLog.objects.values_list("started_at", flat=True))
-    first = min(started).replace(minute=0, second=0, microsecond=0)
-    rollups.recompute(first, max(started) + timedelta(hours=1))
+    """The hourly sums of the hours that have requests."""
+    started = RequestLog.objects.values_list("started_at", flat=True)
+    for hour in {at.replace(minute=0, second=0, microsecond=0) for at in started}:
+        rollups.recompute(hour, hour + timedelta(hours=1))
 
 
 def cost_of(*request_ids: UUID) -> int:
