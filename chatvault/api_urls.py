@@ -8,6 +8,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.accounts.api.urls")),
     path("", include("apps.alerts.api.urls")),
     path("", include("apps.billing.api.urls")),
+    path("", include("apps.invoicing.api.urls")),
     path("", include("apps.oauth.api.urls")),
     path("", include("apps.repricing.api.urls")),
     path("", include("apps.forecasts.api.urls")),

@@ -243,7 +243,7 @@ def shown(pdf: Any, text: str) -> str:
 
 @cache
 def _letters() -> frozenset[int]:
-    from fontTools.ttLib import TTFont
+    from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -138,6 +138,11 @@ NAVIGATION: list[dict[str, Any]] = [
         _page("Prices", "sell", "billing.price"),
         _page("Pricing tiers", "percent", "billing.pricingtier"),
         _page("Catalogue", "difference", "billing.cataloguechange"),
+        _page("Statements", "receipt_long", "invoicing.statement"),
+        _page("Bills", "request_quote", "invoicing.bill"),
+        _page("Match rules", "join_inner", "invoicing.matchrule"),
+        _page("Exchange rates", "currency_exchange", "invoicing.exchangerate"),
+        _page("Monthly close", "lock_clock", "invoicing.monthclose"),
         _page("Repricing", "currency_exchange", "repricing.repricing"),
     ),
     _group(

@@ -45,6 +45,18 @@ def _outside_provider() -> Model:
     )
 
 
+def _rate() -> Model:
+    from apps.invoicing.models import ExchangeRate
+
+    return ExchangeRate.objects.create(currency="EUR", day="2026-10-01", rate="1.1")
+
+
+def _rule() -> Model:
+    from apps.invoicing.models import MatchRule
+
+    return MatchRule.objects.create(provider=factories.make_provider(), billed_model="x")
+
+
 CHANGES: dict[str, Change] = {
     "alerts.channel": (make_channel, {"name": "renamed"}),
     "accounts.team": (factories.make_team, {"description": "new words"}),
@@ -65,6 +77,8 @@ CHANGES: dict[str, Change] = {
     "billing.pricebook": (factories.make_price_book, {"name": "renamed"}),
     "billing.price": (factories.make_price, {"input_usd": "7"}),
     "billing.pricingtier": (factories.make_tier, {"name": "renamed"}),
+    "invoicing.exchangerate": (_rate, {"source": "elsewhere"}),
+    "invoicing.matchrule": (_rule, {"billed_model": "renamed"}),
 }
 """By page: a row, and what to write into its form. A page that is not here fails the test."""
 

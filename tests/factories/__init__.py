@@ -20,6 +20,7 @@ from tests.factories.billing import (
     make_tier,
 )
 from tests.factories.configuration import World, make_document, make_world
+from tests.factories.invoicing import make_bill, make_statement
 from tests.factories.providers import (
     make_alias,
     make_credential,
@@ -39,6 +40,7 @@ __all__ = [
     "World",
     "make_alias",
     "make_attempt",
+    "make_bill",
     "make_budget",
     "make_client",
     "make_credential",
@@ -57,6 +59,7 @@ __all__ = [
     "make_request",
     "make_rollup",
     "make_tag_hour",
+    "make_statement",
     "make_team",
     "make_tier",
     "make_user",

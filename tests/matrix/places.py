@@ -22,6 +22,7 @@ from apps.oauth import services
 from chatvault.lib import clock
 from tests.factories import (
     make_alias,
+    make_bill,
     make_budget,
     make_client,
     make_credential,
@@ -31,6 +32,7 @@ from tests.factories import (
     make_price,
     make_quota,
     make_request,
+    make_statement,
     make_team,
     make_user,
 )
@@ -135,6 +137,7 @@ SHARED: Final[dict[str, Callable[[], Model]]] = {
     "providers.credential": make_credential,
     "providers.deployment": make_deployment,
     "billing.price": make_price,
+    "invoicing.bill": make_bill,
 }
 MADE: Final[dict[str, Callable[[Place], Model]]] = {
     "oauth.application": lambda place: make_application(payer=place.client).application,
@@ -172,6 +175,9 @@ MADE: Final[dict[str, Callable[[Place], Model]]] = {
     "forecasts.whatif": lambda place: make_what_if(client=place.client),
     "billing.ledgerentry": lambda place: make_ledger_entry(
         team_id=place.team.pk, client_id=place.client.pk, key_id=place.key.pk
+    ),
+    "invoicing.statement": lambda place: make_statement(
+        team_id=place.team.pk, team_name=place.team.name
     ),
     "usage.requestlog": lambda place: make_request(
         team_id=place.team.pk, client_id=place.client.pk, key_id=place.key.pk

@@ -1,0 +1,1 @@
+"""The part of invoicing in the REST API."""
