@@ -90,11 +90,11 @@ def test_statements_are_their_teams_and_margins_the_billing_admins(
     assert billing.get(url).json()["cost_usd"] == "1.000000000"
     assert stranger.get(url).status_code == 404
     assert stranger.get("/api/v1/statements").json()["results"] == []
-    first = member.get(f"{url}/statement.csv")
-    assert first.content == member.get(f"{url}/statement.csv").content
+    first = member.get(f"{url}/csv")
+    assert first.content == member.get(f"{url}/csv").content
     assert first.headers["ETag"] == f'"{made.files.get(form="csv", shows_margins=False).digest}"'
-    assert member.get(f"{url}/margins.csv").status_code == 404
-    assert "margin_usd" in billing.get(f"{url}/margins.csv").text
+    assert member.get(f"{url}/csv?margins=true").status_code == 403
+    assert "margin_usd" in billing.get(f"{url}/csv?margins=true").text
     [line] = member.get(f"{url}/lines").json()["results"]
     assert (line["requests"], line["charged_usd"], line["cost_usd"]) == (1, "3.000000000", None)
 

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo, available_timezones
 from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import (
-    UnfoldAdminDateWidget,
     UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
@@ -21,6 +20,12 @@ from apps.invoicing.bills.generic import COLUMNS
 from apps.invoicing.importing import Terms
 from apps.invoicing.models.rates import currency_validator
 from apps.providers.models import Provider
+
+
+class DayInput(UnfoldAdminTextInputWidget):
+    """The browser's own calendar: it needs no script."""
+
+    input_type = "date"
 
 
 def _text(**attrs: str) -> Any:
@@ -45,14 +50,15 @@ class BillForm(forms.Form):
     starts_on = forms.DateField(
         label="First day",
         required=False,
-        widget=UnfoldAdminDateWidget(),
-        help_text="Lines of earlier days are kept, and compared with nothing. Empty: the file's.",
+        widget=DayInput(),
+        help_text="Such as 2026-10-01. Earlier lines are kept, and compared with nothing. Empty: "
+        "the file's first day.",
     )
     ends_on = forms.DateField(
         label="Last day",
         required=False,
-        widget=UnfoldAdminDateWidget(),
-        help_text="Such as the last of the month. Empty: the file's last day.",
+        widget=DayInput(),
+        help_text="Such as 2026-10-31. Empty: the file's last day.",
     )
     time_zone = forms.CharField(
         label="Time zone of its days",

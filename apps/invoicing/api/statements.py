@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import django_filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -22,10 +23,7 @@ from apps.invoicing import files, months, statements
 from apps.invoicing.models import Statement, StatementLine
 from apps.invoicing.models.rates import currency_validator
 from apps.invoicing.permissions import may_see_margins
-from chatvault.lib.errors import RouteNotFound
 from chatvault.lib.money import usd_from_nano
-
-_FILE: Final = r"(?P<name>statement|margins)\.(?P<form>pdf|csv)"
 
 
 class StatementLineSerializer(serializers.ModelSerializer[StatementLine]):
@@ -135,7 +133,11 @@ class CreditNoteSerializer(StrictSerializer):
     team = serializers.PrimaryKeyRelatedField(queryset=Team.objects.all())
 
 
-class JobSerializer(serializers.Serializer[Any]):
+class MarginsSerializer(StrictSerializer):
+    margins = serializers.BooleanField(default=False, help_text="With our cost and the margin.")
+
+
+class InvoicingJobSerializer(serializers.Serializer[Any]):
     job = serializers.CharField(help_text="The name of the job that works on it.")
 
 
@@ -181,7 +183,7 @@ class StatementViewSet(mixins.CreateModelMixin, Rows):
     @extend_schema(
         summary="Issue the statements of all teams for a month, in a job",
         request=StatementsIssueSerializer,
-        responses={202: JobSerializer, **REFUSALS},
+        responses={202: InvoicingJobSerializer, **REFUSALS},
     )
     @action(methods=["post"], detail=False)
     def issue(self, request: Request) -> Response:
@@ -216,18 +218,30 @@ class StatementViewSet(mixins.CreateModelMixin, Rows):
         return self.get_paginated_response(shown.data)
 
     @extend_schema(
-        summary="The document as it was issued",
-        responses={
-            (200, "application/pdf"): OpenApiResponse(OpenApiTypes.BINARY),
-            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR),
-        },
+        summary="The document as it was issued, as PDF",
+        parameters=[MarginsSerializer],
+        responses={(200, "application/pdf"): OpenApiResponse(OpenApiTypes.BINARY)},
     )
-    @action(methods=["get"], detail=True, url_path=_FILE, filterset_class=None)
-    def file(self, request: Request, pk: str, name: str, form: str) -> Any:
+    @action(methods=["get"], detail=True, filterset_class=None)
+    def pdf(self, request: Request, pk: str) -> Any:
+        return self._file("pdf")
+
+    @extend_schema(
+        summary="The document as it was issued, as CSV",
+        parameters=[MarginsSerializer],
+        responses={(200, "text/csv"): OpenApiResponse(OpenApiTypes.STR)},
+    )
+    @action(methods=["get"], detail=True, filterset_class=None)
+    def csv(self, request: Request, pk: str) -> Any:
+        return self._file("csv")
+
+    def _file(self, form: str) -> Any:
         row = self.get_object()
-        margins = name == "margins"
-        if margins and not may_see_margins(caller_of(request)):
-            raise RouteNotFound
+        asked = MarginsSerializer(data=self.request.query_params.dict())
+        asked.is_valid(raise_exception=True)
+        margins = asked.validated_data["margins"]
+        if margins and not may_see_margins(caller_of(self.request)):
+            raise PermissionDenied("Cost and margin are for who manages billing.")
         return files.download(row, form, shows_margins=margins)
 
     def _read(self, kind: type[StrictSerializer]) -> dict[str, Any]:
