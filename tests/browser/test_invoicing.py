@@ -14,7 +14,7 @@ from apps.configuration.models import JobRun
 from apps.invoicing import months, tasks
 from apps.invoicing.models import Bill, MonthClose, Statement
 from chatvault.lib import clock
-from tests.factories import make_world
+from tests.factories import World, make_world
 from tests.invoicing.pdf import text_of
 from tests.invoicing.world import at, roll_up, spend
 
@@ -34,11 +34,7 @@ def _work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_queue, "send", perform)
 
 
-def test_import_drift_adjust_statement_close(
-    admin_page: Page, shoot: Any, tmp_path: Path, capsys: Any
-):
-    page = admin_page
-    page.on("dialog", lambda dialog: dialog.accept())
+def test_import_drift_adjust_statement_close(admin_page: Page, shoot: Any, tmp_path: Path):
     world = make_world(base_url="https://provider.example/v1")
     last = months.month_of(months.before(clock.now().date()))
     day = last.day
@@ -52,6 +48,13 @@ def test_import_drift_adjust_statement_close(
             f"{day},something-else,0.25"]  # fmt: skip
     file.write_text("date,model,amount\n" + "\n".join(rows))
 
+    _import_and_adjust(admin_page, shoot, world, file)
+    _issue(admin_page, shoot, world, last)
+    _close(admin_page, shoot, last)
+    assert MonthClose.objects.get().state == "closed"
+
+
+def _import_and_adjust(page: Page, shoot: Any, world: World, file: Path) -> None:
     page.goto("/admin/invoicing/bill/import/")
     page.locator("select[name=provider]").select_option(label=world.provider.name)
     page.locator("select[name=form]").select_option("generic")
@@ -80,6 +83,8 @@ def test_import_drift_adjust_statement_close(
     expect(page.locator("#result_list")).to_contain_text("$13.50")
     shoot(page, "bills")
 
+
+def _issue(page: Page, shoot: Any, world: World, last: months.Month) -> None:
     page.goto("/admin/invoicing/statement/issue/")
     page.locator("input[name=month]").fill(str(last))
     page.locator("select[name=team]").select_option(label=world.team.name)
@@ -95,6 +100,8 @@ def test_import_drift_adjust_statement_close(
     content = Path(download.value.path()).read_bytes()
     assert "Total in USD 20.00" in text_of(content)
 
+
+def _close(page: Page, shoot: Any, last: months.Month) -> None:
     page.goto("/admin/invoicing/monthclose/begin/")
     page.locator("input[name=month]").fill(str(last))
     page.locator("#asked button[type=submit]").click()
@@ -106,4 +113,3 @@ def test_import_drift_adjust_statement_close(
     page.locator("#do-close button").click()
     expect(page.locator("#figures")).to_contain_text("closed")
     shoot(page, "closed")
-    assert MonthClose.objects.get().state == "closed"
