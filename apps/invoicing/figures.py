@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Coalesce, NullIf
 
 from apps.accounts.models import Client
 from apps.billing.models import LedgerEntry
@@ -174,14 +175,15 @@ def _entries(first: datetime, last: datetime, through: int) -> QuerySet[LedgerEn
 
 
 def _with_charge_time(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """With when the request was charged, and the model that it asked for."""
+    """With when the request was charged, and the model that it asked for: entries of long ago do
+    not say it themselves."""
     charge = LedgerEntry.objects.filter(
         request_id=OuterRef("request_id"), number=0, account=_CLIENT
     )
     request = RequestLog.objects.filter(request_id=OuterRef("request_id"))
     return rows.annotate(
         charge_at=Subquery(charge.values("booked_at")[:1]),
-        model=Subquery(request.values("alias")[:1]),
+        model=Coalesce(NullIf(F("alias"), Value("")), Subquery(request.values("alias")[:1])),
     )
 
 

@@ -115,9 +115,7 @@ def _requests(
     whose = Q(provider_name__in=names)
     if bill.provider is not None:
         names.add(bill.provider.name)
-        whose = Q(provider_name__in=names) | Q(
-            provider_name="", deployment_id__in=bill.provider.deployments.order_by().values("pk")
-        )
+        whose = Q(provider_name__in=names) | Q(provider_id=bill.provider.pk)
     return RequestLog.objects.filter(
         whose,
         started_at__gte=beginning_of(first, zone),

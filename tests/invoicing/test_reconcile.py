@@ -19,7 +19,7 @@ from apps.invoicing.models import Bill, BillAdjustment, ExchangeRate, MatchRule
 from apps.invoicing.shares import spread
 from apps.usage.verify import verify
 from tests.factories import World
-from tests.invoicing.world import FIRST, accepted, at, charged, cost_of, spend, take
+from tests.invoicing.world import FIRST, accepted, at, charged, cost_of, roll_up, spend, take
 
 NANO = 10**9
 MODEL = "gpt-4o-mini"
@@ -283,9 +283,6 @@ def test_names_on_bills_find_our_models(billed: str, expected: tuple[str, str]):
 
 
 def differences() -> dict[str, int]:
-    """What verify finds wrong, less the hourly sums, which nobody computes here."""
-    return {
-        each.name: each.differences
-        for each in verify()
-        if each.differences and "rollups" not in each.name
-    }
+    """What verify finds wrong, once the hourly sums are made."""
+    roll_up()
+    return {each.name: each.differences for each in verify() if each.differences}
