@@ -23,6 +23,8 @@ def burn_down(row: BudgetForecast) -> Chart:
     table = table_of(row)
     columns: list[Sequence[Cell]] = list(zip(*(amounts for _, *amounts in table), strict=True))
     spent, expected, low, high, amount = ([_usd(one) for one in values] for values in columns)
+    if (last := len([one for one in spent if one is not None])) and last < len(spent):
+        expected[last - 1] = low[last - 1] = high[last - 1] = spent[last - 1]  # one line goes on
     data = [
         _line("Spent", spent, _PRIMARY),
         _line("Expected", expected, _PRIMARY, borderDash=[5, 4]),

@@ -37,7 +37,7 @@ def forecast(history: Sequence[float], days: int, seed: int = 0) -> Paths:
     """
     import numpy
 
-    seen = _begun(history)[-MOST_DAYS:]
+    seen = begun(history)[-MOST_DAYS:]
     random = numpy.random.default_rng(seed)
     if not len(seen) or not any(seen):
         return Paths(numpy.zeros((PATHS, days)), "none")
@@ -50,7 +50,8 @@ def forecast(history: Sequence[float], days: int, seed: int = 0) -> Paths:
     return Paths(numpy.square(numpy.maximum(drawn, 0.0)) * scale, method)
 
 
-def _begun(history: Sequence[float]) -> list[float]:
+def begun(history: Sequence[float]) -> list[float]:
+    """From the first day with use on."""
     values = [max(float(one), 0.0) for one in history]
     first = next((at for at, one in enumerate(values) if one > 0), len(values))
     return values[first:]

@@ -103,7 +103,7 @@ def look(standing: Standing, seed: int = 0) -> Outlook:
         daily_nano=_nano(float(numpy.median(whole.mean(axis=1)))),
         safe_daily_nano=_nano(left / max(days_left, 0.01)) if days_left >= 1 else left,
         method=paths.method,
-        days_seen=len(standing.days),
+        days_seen=len(model.begun(standing.days)),
         points=points,
     )
 
