@@ -30,8 +30,8 @@ _SPANS: Final = {
     "7d": ("The last 7 days", timedelta(days=7)),
     "30d": ("The last 30 days", timedelta(days=30)),
 }
-_FAILED: Final = (RequestLog.Outcome.ERROR, RequestLog.Outcome.INTERRUPTED)
-_STATUSES: Final = {
+FAILED: Final = (RequestLog.Outcome.ERROR, RequestLog.Outcome.INTERRUPTED)
+STATUSES: Final = {
     "2xx": ("2xx answered", range(200, 300)),
     "4xx": ("4xx refused", range(400, 500)),
     "402": ("402 budget", range(402, 403)),
@@ -174,7 +174,7 @@ class OutcomeFilter(OpenFilter):
 
     def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
         if self.value() == "failed":
-            return rows.filter(outcome__in=_FAILED)
+            return rows.filter(outcome__in=FAILED)
         return rows.filter(outcome=self.value()) if self.value() else rows
 
 
@@ -183,10 +183,10 @@ class StatusFilter(OpenFilter):
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return [(name, label) for name, (label, _) in _STATUSES.items()]
+        return [(name, label) for name, (label, _) in STATUSES.items()]
 
     def queryset(self, request: HttpRequest, rows: Rows) -> Rows:
-        found = _STATUSES.get(str(self.value()))
+        found = STATUSES.get(str(self.value()))
         if found is None:
             return rows
         return rows.filter(http_status__gte=found[1].start, http_status__lt=found[1].stop)

@@ -13,9 +13,9 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
-from unfold.paginator import InfinitePaginator
 
 from apps.usage.admin import adjusting, filters, request_detail
+from apps.usage.admin.paging import LogList, SeekPaginator, asked_of
 from apps.usage.admin.rate_limits import rate_limits_page
 from apps.usage.admin.read_only import ReadOnlyAdmin
 from apps.usage.admin.refusals import refusals_page
@@ -69,7 +69,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
     list_max_show_all = 50
     search_fields = ("request_id",)
     search_help_text = "The request id, or how it begins: clients get it as x-request-id."
-    paginator = InfinitePaginator
+    paginator = SeekPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ("started",)
@@ -85,6 +85,14 @@ class RequestLogAdmin(ReadOnlyAdmin):
             return queryset.none(), False
         first, last = uuid.UUID(text.ljust(32, "0")), uuid.UUID(text.ljust(32, "f"))
         return queryset.filter(request_id__gte=first, request_id__lte=last), False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LogList]:
+        return LogList
+
+    def get_paginator(
+        self, request: HttpRequest, queryset: Any, per_page: int, *_: Any, **__: Any
+    ) -> SeekPaginator:
+        return SeekPaginator(queryset, per_page, asked=asked_of(request, queryset))
 
     def get_urls(self) -> list[URLPattern]:
         refusals = path(

@@ -10,7 +10,7 @@ from django.db.models.fields.json import KeyTextTransform
 from apps.usage.models import RequestLog
 from apps.usage.reports.query import Dimension, Filters, Scope, Value
 from apps.usage.reports.scopes import within
-from apps.usage.reports.seek import Asked, place_of
+from apps.usage.reports.seek import Asked, Counted
 
 D = Dimension
 Rows = QuerySet[RequestLog]
@@ -58,7 +58,7 @@ def _tagged(rows: Rows, values: tuple[Value, ...]) -> Rows:
 def page_at(asked: Asked, *, offset: int, count: int) -> tuple[list[RequestLog], int]:
     """The rows after the first `offset`, and how many there are in all. A deep page costs about
     what the first does."""
-    place = place_of(asked, offset=offset, count=count)
+    place = Counted(asked).place(offset, count)
     if place.start >= place.end:
         return [], place.total
     rows = narrowed(RequestLog.objects.all(), asked.filters, asked.scope)

@@ -7,7 +7,7 @@ So the 10,000th page costs about what the first does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -47,17 +47,27 @@ class Place:
     """How many there are in all pages."""
 
 
-def place_of(asked: Asked, *, offset: int, count: int) -> Place:
-    """Where `count` rows after the first `offset` are."""
-    query = _query(asked, Bucket.DAY)
-    days = _counts(query)
-    total = sum(number for _, number in days)
-    start, end, skip = _narrowed(query, days, asked, offset, count)
-    if end - start > 2 * _HOUR and sources.HOURS.knows(asked.filters, _COUNTED):
-        within = Query(**{**query.__dict__, "start": start, "end": end, "bucket": Bucket.HOUR})
-        if end - start <= timedelta(days=3):
+class Counted:
+    """How many requests each day has, looked up once for all pages."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._query = _query(asked, Bucket.DAY)
+        self._days = _counts(self._query)
+
+    @property
+    def total(self) -> int:
+        return sum(number for _, number in self._days)
+
+    def place(self, offset: int, count: int) -> Place:
+        """Where `count` rows after the first `offset` are."""
+        query, asked = self._query, self._asked
+        start, end, skip = _narrowed(query, self._days, asked, offset, count)
+        is_long = 2 * _HOUR < end - start <= timedelta(days=3)
+        if skip and is_long and sources.HOURS.knows(asked.filters, _COUNTED):
+            within = replace(query, start=start, end=end, bucket=Bucket.HOUR)
             start, end, skip = _narrowed(within, _counts(within), asked, skip, count)
-    return Place(start, end, skip, total)
+        return Place(start, end, skip, self.total)
 
 
 def _query(asked: Asked, bucket: Bucket) -> Query:

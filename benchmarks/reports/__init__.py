@@ -1,0 +1,1 @@
+"""How fast reports are on a large request log: `make bench-reports`."""

@@ -1,0 +1,70 @@
+"""The request log in the admin and in the API, with filters, at the first and a deep page."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+from django.test import Client as Browser
+
+from apps.accounts.models import User
+from apps.usage.models import HourlyRollup, RequestLog
+
+ROUNDS = 3
+DEEP = 10_000
+
+
+def measure() -> list[dict[str, Any]]:
+    browser = Browser(raise_request_exception=True)
+    user, _ = User.objects.get_or_create(
+        username="bench", defaults={"is_staff": True, "is_superuser": True}
+    )
+    browser.force_login(user)
+    total = sum(HourlyRollup.objects.values_list("requests", flat=True))
+    deep = min(DEEP, total // 50 - 1)
+    row = HourlyRollup.objects.order_by("pk").first()
+    assert row is not None
+    found = []
+    filters = {
+        "no filter": "",
+        "a team": f"team={row.team_id}",
+        "a client": f"client={row.client_id}",
+        "a key": f"key={row.key_id}",
+        "a model": f"alias={row.alias}",
+        "a deployment": f"deployment={row.deployment_id}",
+        "failed": "outcome=error",
+        "status 504": "status=504",
+        "status 418, which there is not": "status=418",
+    }
+    for name, query in filters.items():
+        for page in (1, deep):
+            offset = 50 * (page - 1)
+            api = f"/api/v1/usage?limit=50&offset={offset}&{query}"
+            found.append(_timed(browser, f"API, {name}, page {page:,}", api))
+            if name.startswith("status"):
+                continue
+            pages = f"/admin/usage/requestlog/?p={page}&{_admin(query)}"
+            found.append(_timed(browser, f"admin, {name}, page {page:,}", pages))
+    found.append(_timed(browser, "API, cursor, page 1", "/api/v1/usage"))
+    last = RequestLog.objects.order_by("-started_at", "-pk")[0]
+    search = f"/admin/usage/requestlog/?q={last.request_id.hex[:12]}"
+    found.append(_timed(browser, "admin, search by the beginning of an id", search))
+    return found
+
+
+def _admin(query: str) -> str:
+    return query.replace("outcome=error", "outcome=failed")
+
+
+def _timed(browser: Browser, name: str, path: str) -> dict[str, Any]:
+    times = []
+    for number in range(ROUNDS + 1):
+        began = time.perf_counter()
+        answer = browser.get(path)
+        assert answer.status_code == 200, (path, answer.status_code)
+        if number:
+            times.append(1000 * (time.perf_counter() - began))
+    mean = statistics.mean(times)
+    print(f"{name}: {mean:.0f} ms")
+    return {"name": name, "mean_ms": mean, "most_ms": max(times)}

@@ -1,0 +1,109 @@
+"""The measurements in their order, and the page that they are written on."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from django.core.management import call_command
+from django.db import connection
+
+from benchmarks.reports import exporting, ingesting, lists, page, summaries
+
+KEPT = Path("benchmarks/.env/reports.json")
+
+
+def run(home: Path, *, is_filled: bool) -> None:
+    rows = int(os.environ.get("ROWS", "10000000").replace("_", ""))
+    days = int(os.environ.get("DAYS", "90"))
+    found: dict[str, Any] = {"load_before": os.getloadavg()[0], "days": days}
+    if not is_filled:
+        found["filling"] = _fill(rows, days)
+    found["size"] = _size()
+    print(f"{found['size']['requests']:,} requests")
+    found["summaries"] = summaries.measure()
+    found["lists"] = lists.measure()
+    found["exports"] = exporting.measure()
+    found["ingest"] = ingesting.measure(home)
+    found["load_after"] = os.getloadavg()[0]
+    if KEPT.exists() and "filling" not in found:
+        found["filling"] = json.loads(KEPT.read_text()).get("filling")
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(json.dumps(found, indent=1))
+    Path("docs/benchmarks-reports.md").write_text(page.written(found))
+    print("docs/benchmarks-reports.md is written")
+
+
+def _fill(rows: int, days: int) -> dict[str, float]:
+    from apps.usage import day_sums
+    from apps.usage.verify import verify
+
+    call_command("migrate", verbosity=0)
+    options = {"trace": Path(trace)} if (trace := os.environ.get("TRACE")) else {}
+    began = time.monotonic()
+    call_command("generate_usage", f"--rows={rows}", f"--days={days}", **options)
+    filled = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+    vacuumed = time.monotonic()
+    day_sums.sum_up(lambda done, total: print(f"\rsummed up {done} of {total} days", end=""))
+    summed = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE usage_dayrollup, usage_latencyday, usage_tagday")
+    wrong = [finding for finding in verify() if finding.differences]
+    assert wrong == [], wrong
+    verified = time.monotonic()
+    told = {
+        "rows_s": rows / (filled - began),
+        "fill_s": filled - began,
+        "vacuum_s": vacuumed - filled,
+        "day_s": (summed - vacuumed) / days,
+        "verify_s": verified - summed,
+    }
+    print("\n" + ", ".join(f"{name} {value:,.1f}" for name, value in told.items()))
+    return told
+
+
+def _size() -> dict[str, int]:
+    with connection.cursor() as cursor:
+        counts = {}
+        for name, table in (
+            ("requests", "usage_requestlog"),
+            ("entries", "billing_ledgerentry"),
+            ("hours", "usage_hourlyrollup"),
+            ("days", "usage_dayrollup"),
+            ("latencies", "usage_latencyday"),
+        ):
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            counts[name] = cursor.fetchone()[0]
+        cursor.execute("SELECT pg_database_size(current_database())")
+        return counts | {"bytes": cursor.fetchone()[0]}
+
+
+class Beside:
+    """Something that is done over and over while something else is measured."""
+
+    def __init__(self, work: Any) -> None:
+        self._work, self._stop = work, threading.Event()
+        self._thread = threading.Thread(target=self._go, daemon=True)
+        self.times: list[float] = []
+
+    def __enter__(self) -> Beside:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _go(self) -> None:
+        while not self._stop.is_set():
+            began = time.perf_counter()
+            self._work()
+            self.times.append(time.perf_counter() - began)
+            self._stop.wait(0.1)
+        connection.close()
