@@ -21,9 +21,10 @@ from apps.usage.models import (
     HourlyRollup,
     KeptSince,
     LatencyDay,
-    RequestLog,
+    LatencyHour,
     SummedDay,
     TagDay,
+    TagHour,
 )
 from apps.usage.reports import sources
 from apps.usage.reports.sources import LATENCIES_BY, SUMS, Source
@@ -100,38 +101,57 @@ def _day_of(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def insert_hours(start: datetime, end: datetime) -> None:
+    """Sums of hours that have none yet, from their rows: what rollups.recompute makes one by one,
+    for many rows at once. Call it in the transaction that brings the rows."""
+    bounds = [connection.ops.adapt_datetimefield_value(at) for at in (start, end)]
+    hour = _HOURS[connection.vendor]
+    with connection.cursor() as cursor:
+        for statement in (
+            _insertion(HourlyRollup, sources.ROWS, sources.HOURS, hour),
+            _insertion(TagHour, sources.ROWS_BY_TAG, sources.TAG_HOURS, hour),
+            *(_latencies(LatencyHour, kind, column, hour) for kind, column in _TIMED),
+        ):
+            cursor.execute(statement, bounds)
+
+
 def _statements() -> list[str]:
     """INSERT … SELECT for each table of sums; values: the day, and its bounds."""
-    rows, by_tag = sources.ROWS, sources.ROWS_BY_TAG
-    has_tags = sources.has_column(RequestLog, "tags")
     return [
-        _insertion(DayRollup, rows, sources.DAYS),
-        *([_insertion(TagDay, by_tag, sources.TAG_DAYS)] if has_tags else []),
-        _latencies("total", "latency_ms"),
-        _latencies("first", "first_token_ms"),
+        _insertion(DayRollup, sources.ROWS, sources.DAYS),
+        _insertion(TagDay, sources.ROWS_BY_TAG, sources.TAG_DAYS),
+        *(_latencies(LatencyDay, kind, column) for kind, column in _TIMED),
     ]
 
 
-def _insertion(model: type[Model], rows: Source, sums: Source) -> str:
+def _insertion(model: type[Model], rows: Source, sums: Source, time: str = "") -> str:
     groups = {column: sources.column_of(rows, name) for name, column in sums.dimensions.items()}
     added = {name: f"SUM({rows.sums[name]})" for name in SUMS}
-    words = ["INSERT INTO", model._meta.db_table, "(day,", _listed([*groups, *added])]
-    words += [") SELECT %s,", _listed([*groups.values(), *added.values()]), "FROM"]
-    words += [rows.table, "r", rows.joins.get(connection.vendor, ""), _OF_THE_DAY]
-    return " ".join([*words, "GROUP BY", _listed(groups.values())])
+    words = ["INSERT INTO", model._meta.db_table, "(", _listed([sums.time, *groups, *added])]
+    words += [") SELECT", _listed([time or "%s", *groups.values(), *added.values()]), "FROM"]
+    words += [rows.table, "r", rows.joins.get(connection.vendor, ""), _BETWEEN]
+    return " ".join([*words, "GROUP BY", _listed([*groups.values(), *([time] if time else [])])])
 
 
-def _latencies(kind: str, column: str) -> str:
+def _latencies(model: type[Model], kind: str, column: str, time: str = "") -> str:
     groups = [sources.column_of(sources.ROWS, name) for name in LATENCIES_BY]
     groups.append(bucket_sql(f"r.{column}"))
-    columns = [*LATENCIES_BY.values(), "bucket", "kind", "count"]
-    words = ["INSERT INTO", LatencyDay._meta.db_table, "(day,", _listed(columns), ") SELECT %s,"]
-    words += [_listed(groups), f", '{kind}', COUNT(*) FROM usage_requestlog r", _OF_THE_DAY]
-    return " ".join([*words, f"AND r.{column} IS NOT NULL GROUP BY", _listed(groups)])
+    columns = ["hour" if time else "day", *LATENCIES_BY.values(), "bucket", "kind", "count"]
+    words = ["INSERT INTO", model._meta.db_table, "(", _listed(columns), ") SELECT"]
+    words += [_listed([time or "%s", *groups]), f", '{kind}', COUNT(*) FROM usage_requestlog r"]
+    words += [_BETWEEN, f"AND r.{column} IS NOT NULL GROUP BY"]
+    return " ".join([*words, _listed([*groups, *([time] if time else [])])])
+
+
+_TIMED: Final = (("total", "latency_ms"), ("first", "first_token_ms"))
+_HOURS: Final = {
+    "postgresql": "date_trunc('hour', r.started_at, 'UTC')",
+    "sqlite": "strftime('%%Y-%%m-%%d %%H:00:00', r.started_at)",
+}
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-_OF_THE_DAY: Final = "WHERE r.started_at >= %s AND r.started_at < %s"
+_BETWEEN: Final = "WHERE r.started_at >= %s AND r.started_at < %s"

@@ -20,7 +20,6 @@ from apps.usage.reports.listing import narrowed, page_at
 from apps.usage.reports.query import BadQuery
 from apps.usage.reports.scopes import scope_of
 from apps.usage.reports.seek import Asked
-from apps.usage.reports.sources import has_column
 from chatvault.lib import replica
 from chatvault.lib.money import usd_from_nano
 
@@ -45,15 +44,6 @@ class _Money(serializers.IntegerField):
         return f"{usd_from_nano(value):.9f}"
 
 
-def _there(*names: str) -> tuple[str, ...]:
-    """Those that the request log has."""
-    renamed = {
-        *("team", "client", "key", "user", "deployment", "provider", "stream", "status"),
-        *("cost", "charged", "upper_bound"),
-    }
-    return tuple(name for name in names if name in renamed or has_column(RequestLog, name))
-
-
 class RequestSerializer(serializers.ModelSerializer[RequestLog]):
     """Neither prompts nor answers: there are none."""
 
@@ -69,9 +59,11 @@ class RequestSerializer(serializers.ModelSerializer[RequestLog]):
     charged = _Money(source="charged_nano", help_text="USD, exact, before adjustments.")
     upper_bound = _Money(source="upper_bound_nano", allow_null=True)
 
+    tags = serializers.DictField(child=serializers.CharField(), allow_null=True)
+
     class Meta:
         model = RequestLog
-        fields = _there(
+        fields = (
             "request_id", "started_at", "team_id", "team", "client_id", "client", "key_id", "key",
             "user_id", "user", "application_id", "alias", "deployment_id", "deployment",
             "provider_id", "provider", "operation", "stream", "outcome", "status", "error_code",

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 from django.db import models
 
-
-def _sum() -> models.PositiveBigIntegerField:
-    return models.PositiveBigIntegerField(default=0)
+from apps.usage.models.rollup import Sums
 
 
 class SummedDay(models.Model):
@@ -22,7 +20,7 @@ class SummedDay(models.Model):
         return f"{self.day:%Y-%m-%d}"
 
 
-class DayRollup(models.Model):
+class DayRollup(Sums):
     """Sums of one UTC day, as those of an hour, and by how requests ended: what reports of long
     spans add up instead of thousands of hours."""
 
@@ -37,26 +35,6 @@ class DayRollup(models.Model):
     outcome = models.CharField(max_length=16)
     http_status = models.PositiveSmallIntegerField()
     error_code = models.CharField(max_length=64, blank=True)
-    requests = _sum()
-    errors = _sum()
-    input_tokens = _sum()
-    output_tokens = _sum()
-    cached_input_tokens = _sum()
-    cache_write_tokens = _sum()
-    cache_write_1h_tokens = _sum()
-    reasoning_tokens = _sum()
-    audio_input_tokens = _sum()
-    audio_output_tokens = _sum()
-    image_input_tokens = _sum()
-    image_output_tokens = _sum()
-    images = _sum()
-    searches = _sum()
-    cost_nano = models.BigIntegerField(default=0)
-    charged_nano = models.BigIntegerField(default=0)
-    latency_ms_sum = _sum()
-    latency_count = _sum()
-    first_token_ms_sum = _sum()
-    first_token_count = _sum()
 
     class Meta:
         verbose_name = "sum of a day"
@@ -70,7 +48,7 @@ class DayRollup(models.Model):
         return f"{self.day:%Y-%m-%d} {self.alias}"
 
 
-class TagDay(models.Model):
+class TagDay(Sums):
     """Sums of the requests of one UTC day that have a tag: one with two tags is in both."""
 
     day = models.DateTimeField()
@@ -78,26 +56,6 @@ class TagDay(models.Model):
     team_id = models.BigIntegerField()
     client_id = models.BigIntegerField()
     alias = models.CharField(max_length=150)
-    requests = _sum()
-    errors = _sum()
-    input_tokens = _sum()
-    output_tokens = _sum()
-    cached_input_tokens = _sum()
-    cache_write_tokens = _sum()
-    cache_write_1h_tokens = _sum()
-    reasoning_tokens = _sum()
-    audio_input_tokens = _sum()
-    audio_output_tokens = _sum()
-    image_input_tokens = _sum()
-    image_output_tokens = _sum()
-    images = _sum()
-    searches = _sum()
-    cost_nano = models.BigIntegerField(default=0)
-    charged_nano = models.BigIntegerField(default=0)
-    latency_ms_sum = _sum()
-    latency_count = _sum()
-    first_token_ms_sum = _sum()
-    first_token_count = _sum()
 
     class Meta:
         verbose_name = "sum of a tag and day"

@@ -6,8 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from apps.billing.models import LedgerEntry
-from apps.usage.models import RequestLog
 from apps.usage.reports import sources
 from apps.usage.reports.periods import Period, Span
 from apps.usage.reports.query import Dimension, Filters, Query, Value
@@ -16,19 +14,12 @@ from apps.usage.reports.sources import Source, Statement
 D = Dimension
 
 
-def _either(name: str, none: str) -> str:
-    """What the entry says, else its request: entries of earlier versions say less."""
-    tables = ((LedgerEntry, "r"), (RequestLog, "q"))
-    places = [f"{place}.{name}" for model, place in tables if sources.has_column(model, name)]
-    return f"COALESCE({', '.join([*places, 'NULL', none])})"
-
-
 _OF_ENTRY: Final = {D.TEAM: "team_id", D.CLIENT: "client_id", D.KEY: "key_id"}
 _OF_REQUEST: Final = {
-    D.USER: _either("user_id", "0"),
-    D.ALIAS: _either("alias", "''"),
-    D.PROVIDER: _either("provider_id", "0"),
-    D.TAG: _either("tags", "NULL"),
+    D.USER: "COALESCE(r.user_id, q.user_id, 0)",  # entries of earlier versions say less
+    D.ALIAS: "COALESCE(NULLIF(r.alias, ''), q.alias, '')",
+    D.PROVIDER: "COALESCE(r.provider_id, q.provider_id, 0)",
+    D.TAG: "COALESCE(r.tags, q.tags)",
     D.DEPLOYMENT: "COALESCE(q.deployment_id, 0)",
     D.OUTCOME: "COALESCE(q.outcome, '')",
     D.STATUS: "COALESCE(q.http_status, 0)",

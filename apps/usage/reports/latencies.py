@@ -8,7 +8,7 @@ from typing import Final
 
 from apps.usage.latency_buckets import bucket_sql, middle_ms
 from apps.usage.reports import sources
-from apps.usage.reports.periods import Period, plan_of
+from apps.usage.reports.periods import Period, Plan, plan_of
 from apps.usage.reports.query import Dimension, Query, Value
 from apps.usage.reports.ready_days import ReadyDays
 from apps.usage.reports.sources import LATENCIES_BY, ROWS, ROWS_BY_TAG, Source
@@ -41,11 +41,13 @@ class Histogram:
         return None
 
 
+_KEPT: Final = {"requests": "r.count", "kind": "r.kind", "bucket": "r.bucket"}
+_HOURS: Final = Source(table="usage_latencyhour", time="hour", dimensions=LATENCIES_BY, sums=_KEPT)
 _DAYS: Final = Source(
     table="usage_latencyday",
     time="day",
     dimensions=LATENCIES_BY,
-    sums={"requests": "r.count", "kind": "r.kind", "bucket": "r.bucket"},
+    sums=_KEPT,
 )
 _LONGEST_BY_ROWS: Final = timedelta(days=8)
 
@@ -53,18 +55,20 @@ _LONGEST_BY_ROWS: Final = timedelta(days=8)
 def fetch(
     query: Query, periods: list[Period], days: ReadyDays, since: datetime | None
 ) -> dict[Key, Histogram]:
-    """By group and kind. Counts are kept by the day, by team, client, alias and deployment; of
-    shorter buckets and of other groups and filters rows are counted, of a week at most."""
+    """By group and kind. Counts are kept by team, client, alias and deployment; of other groups
+    and filters rows are counted, of a week at most."""
     wanted = {*query.group_by, *query.filters}
     scope = query.scope
     is_kept = wanted <= LATENCIES_BY.keys() and scope.key_id is None and scope.user_id is None
     plan = plan_of(periods, is_ready=days.has if is_kept else lambda _: False, rows_since=since)
-    pieces = [(_DAYS, plan.days)] if plan.days else []
-    if spans := [*plan.hours, *plan.rows]:
-        if sum((span.end - span.start for span in spans), timedelta()) > _LONGEST_BY_ROWS:
-            return {}
-        rows = ROWS_BY_TAG if Dimension.TAG in query.group_by else ROWS
-        pieces += [(_timed(rows, *each), spans) for each in _COLUMNS]
+    if not is_kept:
+        plan = Plan([], [], [*plan.hours, *plan.rows])
+    if sum((span.end - span.start for span in plan.rows), timedelta()) > _LONGEST_BY_ROWS:
+        return {}
+    rows = ROWS_BY_TAG if Dimension.TAG in query.group_by else ROWS
+    tables = [(_DAYS, plan.days), (_HOURS, plan.hours)]
+    tables += [(_timed(rows, *each), plan.rows) for each in _COLUMNS]
+    pieces = [(source, spans) for source, spans in tables if spans]
     if not pieces:
         return {}
     statement = sources.sums(query, pieces, ("requests",), _MOST, also=("kind", "bucket"))

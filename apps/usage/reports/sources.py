@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.db import connection, connections, router
 from django.db.models import Model
 
-from apps.usage.models import DayRollup, HourlyRollup, RequestLog, TagDay
+from apps.usage.models import DayRollup, HourlyRollup, RequestLog, TagDay, TagHour
 from apps.usage.reports.periods import Span
 from apps.usage.reports.query import Dimension, Filters, Query, Scope, Value
 
@@ -36,7 +36,7 @@ TOKENS: Final = (
 )
 MONEY: Final = ("cost_nano", "charged_nano")
 SUMS: Final = (
-    *("requests", "errors", *TOKENS, "images", "searches", *MONEY),
+    *("requests", "errors", *TOKENS, "images", "duration_ms", "searches", *MONEY),
     *("latency_ms_sum", "latency_count", "first_token_ms_sum", "first_token_count"),
 )
 
@@ -57,7 +57,7 @@ class Source:
 
 
 def _of(model: type[Model], time: str, dimensions: Mapping[Dimension, str]) -> Source:
-    """A table of sums, as far as it has the columns."""
+    """A table of sums: those dimensions of which it has a column."""
     has = {column.name for column in model._meta.fields}
     return Source(
         table=model._meta.db_table,
@@ -67,17 +67,8 @@ def _of(model: type[Model], time: str, dimensions: Mapping[Dimension, str]) -> S
     )
 
 
-def has_column(model: type[Model], name: str) -> bool:
-    return any(column.name == name for column in model._meta.fields)
-
-
-def _or_none(name: str) -> str:
-    return f"COALESCE(r.{name}, 0)" if has_column(RequestLog, name) else "(r.id * 0)"
-
-
 def _row_sums() -> dict[str, str]:
-    """Of single requests; a column that is empty, or not there, counts as 0."""
-    return {name: _or_none(name) for name in SUMS} | {
+    return {name: f"r.{name}" for name in SUMS} | {
         "requests": "1",
         "errors": "CASE WHEN r.outcome IN ('error', 'interrupted') THEN 1 ELSE 0 END",
         "latency_ms_sum": "COALESCE(r.latency_ms, 0)",
@@ -101,13 +92,16 @@ LATENCIES_BY: Final = {
 DAYS: Final = _of(DayRollup, "day", {**IDS_OF, **_OF_ANSWERS})
 HOURS: Final = _of(HourlyRollup, "hour", IDS_OF)
 TAG_DAYS: Final = _of(TagDay, "day", _OF_TAGS)
+TAG_HOURS: Final = _of(TagHour, "hour", _OF_TAGS)
 ROWS: Final = Source(
     table=RequestLog._meta.db_table,
     time="started_at",
     dimensions={
         **IDS_OF,
         **_OF_ANSWERS,
-        **{name: _or_none(IDS_OF[name]) for name in (D.USER, D.DEPLOYMENT, D.PROVIDER)},
+        D.USER: "COALESCE(r.user_id, 0)",
+        D.DEPLOYMENT: "COALESCE(r.deployment_id, 0)",
+        D.PROVIDER: "COALESCE(r.provider_id, 0)",
     },
     sums=_row_sums(),
 )

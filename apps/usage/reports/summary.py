@@ -157,18 +157,18 @@ def pieces_of(
 ) -> list[tuple[Source, list[Span]]]:
     """The cheapest tables that know all that is wanted."""
     wanted = {*query.group_by, *query.filters, *_of_scope(query)}
-    by_day, rows = sources.DAYS, sources.ROWS
+    by_day, by_hour, rows = sources.DAYS, sources.HOURS, sources.ROWS
     if Dimension.TAG in wanted:
         is_group = Dimension.TAG in query.group_by
         rows = sources.ROWS_BY_TAG if is_group else sources.ROWS
-        by_day = sources.TAG_DAYS
+        by_day, by_hour = sources.TAG_DAYS, sources.TAG_HOURS
         if not is_group and len(query.filters[Dimension.TAG]) > 1:
-            by_day = sources.ROWS  # a request with both tags counts once
+            by_day = by_hour = sources.ROWS  # a request with both tags counts once
     has_days = by_day.knows(wanted, names)
     plan = plan_of(periods, is_ready=days.has if has_days else lambda _: False, rows_since=since)
-    if not sources.HOURS.knows(wanted, names):  # then hours are made of their rows
+    if not by_hour.knows(wanted, names):  # then hours are made of their rows
         plan = Plan(plan.days, [], [*plan.hours, *plan.rows])
-    pieces = [(by_day, plan.days), (sources.HOURS, plan.hours), (rows, plan.rows)]
+    pieces = [(by_day, plan.days), (by_hour, plan.hours), (rows, plan.rows)]
     return [(source, spans) for source, spans in pieces if spans]
 
 

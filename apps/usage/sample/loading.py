@@ -12,11 +12,9 @@ from typing import Any, Final
 from django.db import connection, models, transaction
 
 from apps.billing import budget_windows
-from apps.billing.models import LedgerEntry
-from apps.usage import partitions, rollups
+from apps.usage import day_sums, partitions, rollups
 from apps.usage.batch import LATE_REASON
-from apps.usage.models import Attempt, RequestLog
-from apps.usage.reports.sources import has_column
+from apps.usage.models import Attempt, HourlyRollup, RequestLog
 from apps.usage.rows import text_of
 from apps.usage.sample import traffic
 from apps.usage.sample.traffic import Trace
@@ -64,12 +62,20 @@ def load(world: World, order: Order, tell: Tell) -> int:
                 _insert(Attempt, _ATTEMPT, _attempts(world, found))
             budget_windows.lock()
             _book(world, day)
+            _sum_up(day)
         done += count
         pace = done / max(clock.monotonic() - began, 0.001)
         tell(f"{day:%Y-%m-%d}: {done:,} of {order.rows:,} requests, {pace:,.0f} a second")
-    tell("adding up the hours")
-    rollups.recompute(plan[0][0], plan[-1][0] + _DAY)
     return done
+
+
+def _sum_up(day: datetime) -> None:
+    """All at once where there is nothing yet; beside real requests hour by hour."""
+    hours = HourlyRollup.objects.filter(hour__gte=day, hour__lt=day + _DAY)
+    if hours.exists():
+        rollups.recompute(day, day + _DAY)
+    else:
+        day_sums.insert_hours(day, day + _DAY)
 
 
 def _chunks(count: int) -> Iterator[int]:
@@ -164,10 +170,6 @@ def _ids(found: Any) -> list[str]:
 
 
 def _insert(model: type[models.Model], columns: Sequence[str], rows: Any) -> None:
-    known = [place for place, name in enumerate(columns) if has_column(model, name)]
-    if len(known) < len(columns):
-        columns = [columns[place] for place in known]
-        rows = (tuple(row[place] for place in known) for row in rows)
     table = model._meta.db_table
     names = ", ".join(connection.ops.quote_name(column) for column in columns)
     with connection.cursor() as cursor:
@@ -208,19 +210,12 @@ def _book(world: World, day: datetime) -> None:
                 cursor.execute(statement, [*bounds, *world.team_ids])
 
 
-_NAMES: Final = tuple(
-    name
-    for name in (
-        *("client_id", "team_id", "key_id", "provider_name", "user_id", "alias", "provider_id"),
-        *("tags",),
-    )
-    if has_column(LedgerEntry, name) and has_column(RequestLog, name)
+_NAMES: Final = "client_id, team_id, key_id, provider_name, user_id, alias, provider_id, tags,"
+_COPIED: Final = f"{_NAMES} started_at, started_at, '', "
+_COLUMNS: Final = (
+    "INSERT INTO billing_ledgerentry (request_id, number, account, kind, amount_nano, "
+    f"{_NAMES} booked_at, created_at, author_name, reason)"
 )
-_COPIED: Final = ", ".join([*_NAMES, "started_at", "started_at", "''", ""])
-_COLUMNS: Final = " ".join(
-    ["INSERT INTO billing_ledgerentry (request_id, number, account, kind, amount_nano,",
-     ", ".join(_NAMES), ", booked_at, created_at, author_name, reason)"]
-)  # fmt: skip
 _CHARGE: Final = (
     ("client", "-charged_nano"),
     ("provider", "cost_nano"),

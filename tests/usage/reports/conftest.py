@@ -69,8 +69,7 @@ class Usage:
             "tags": pick.choice([None, {"env": "prod"}, {"env": "dev", "project": "atlas"}]),
             "provider_id": pick.choice([None, 5, 6]),
         }
-        has = {column.name for column in RequestLog._meta.fields}
-        return RequestLog(**{name: value for name, value in fields.items() if name in has})
+        return RequestLog(**fields)
 
     def _adjust(self, row: RequestLog) -> tuple[int, int]:
         cost, charged = self._random.randrange(0, 10**6), self._random.randrange(0, 10**7)

@@ -14,7 +14,6 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from apps.usage.models import RequestLog
 from chatvault.lib.money import usd_from_nano
 
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -203,13 +202,7 @@ CHANGES: Final = frozenset({"cost_change", "charged_change"})
 """Fields that come from adjustments in the ledger and not from the request's row."""
 
 
-def there(*columns: Column) -> tuple[Column, ...]:
-    """Those whose fields the request log has."""
-    known = CHANGES | {field.name for field in RequestLog._meta.fields}
-    return tuple(column for column in columns if known.issuperset(column.fields))
-
-
-USAGE: Final[tuple[Column, ...]] = there(
+USAGE: Final[tuple[Column, ...]] = (
     *_same(Kind.UUID, "request_id"),
     *_same(Kind.INSTANT, "started_at"),
     *_same(Kind.WHOLE, "team_id"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from apps.usage.reports.exporting.columns import Column, Kind, Make, there
+from apps.usage.reports.exporting.columns import Column, Kind, Make
 
 VERSION: Final = "1.2"
 _ISSUER: Final = "ChatVault"
@@ -35,7 +35,7 @@ def _field(name: str, kind: Kind, field: str, otherwise: str | None = None) -> C
     return Column(name, kind, (field,), Make.ITSELF, otherwise)
 
 
-COLUMNS: Final[tuple[Column, ...]] = there(
+COLUMNS: Final[tuple[Column, ...]] = (
     _charged("BilledCost"),
     _always("BillingAccountId", "chatvault"),
     _always("BillingAccountName", _ISSUER),
