@@ -60,7 +60,7 @@ def ask(
             **_author(who),
         )
         told = {"format": form, "from": start.isoformat(), "until": end.isoformat()}
-        trail.record("usage_export.asked", target=row, after=told | {"filters": row.filters})
+        trail.record("usage_export.created", target=row, after=told | {"filters": row.filters})
         send(row)
     return row
 

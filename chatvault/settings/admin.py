@@ -91,6 +91,7 @@ NAVIGATION: list[dict[str, Any]] = [
             "permission": lambda request: request.user.has_perm("usage.view_requestlog"),
             "active": lambda request: _is_at("admin:usage_refusals", request),
         },
+        _page("Exports", "download", "usage.usageexport"),
         _page("Errors", "error", "usage.errorgroup"),
         _page("Ledger", "account_balance", "billing.ledgerentry"),
         _page("Self-audit", "fact_check", "usage.ledgercheck"),

@@ -37,6 +37,7 @@ class SeekPaginator(InfinitePaginator):
 
     def __init__(self, rows: Rows, per_page: int, *, asked: Asked | None) -> None:
         super().__init__(rows, per_page)
+        self._rows: Any = rows
         self._asked = asked
 
     @cached_property
@@ -54,7 +55,7 @@ class SeekPaginator(InfinitePaginator):
         return self._asked is not None and self._counted.total > 0
 
     def page(self, number: Any) -> Page[Any]:
-        rows: Any = self.object_list
+        rows = self._rows
         if self._asked is None:
             return super().page(number)
         if not self._is_counted:

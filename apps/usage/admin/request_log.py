@@ -70,6 +70,7 @@ class RequestLogAdmin(ReadOnlyAdmin):
     search_fields = ("request_id",)
     search_help_text = "The request id, or how it begins: clients get it as x-request-id."
     paginator = SeekPaginator
+    list_before_template = "usage/log_export.html"
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ("started",)

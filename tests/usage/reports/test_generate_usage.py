@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from apps.billing import pricing
 from apps.billing.models import LedgerEntry, Price, PricingTier
 from apps.providers.adapters.contract import Usage
-from apps.usage.models import Attempt, HourlyRollup, RequestLog
+from apps.usage.models import Attempt, HourlyRollup, LatencyHour, RequestLog, TagHour
 from apps.usage.verify import verify
 from tests.factories import make_request
 
@@ -53,7 +53,8 @@ def test_the_same_seed_makes_the_same_usage_and_another_another():
         found = list(RequestLog.objects.order_by("started_at").values_list("input_tokens"))
         RequestLog.objects.all().delete()
         Attempt.objects.all().delete()
-        HourlyRollup.objects.all().delete()
+        for sums in (HourlyRollup, TagHour, LatencyHour):
+            sums.objects.all().delete()
         return [number for (number,) in found]
 
     generate(seed=1)
