@@ -25,9 +25,12 @@ from chatvault.lib import clock
 D = Dimension
 Rows = QuerySet[RequestLog]
 _NUMBERS: Final = {
+    "provider": D.PROVIDER,
     "team": D.TEAM, "client": D.CLIENT, "key": D.KEY, "deployment": D.DEPLOYMENT
 }  # fmt: skip
-_KNOWN: Final = frozenset({*_NUMBERS, "alias", "outcome", "status", "span", "p", "o", "q", "e"})
+_KNOWN: Final = frozenset(
+    {*_NUMBERS, "tag", "alias", "outcome", "status", "span", "p", "o", "q", "e"}
+)
 _LATEST: Final = timedelta(days=2)
 _TIMES: Final = ("started_at_from_", "started_at_to_")
 
@@ -107,6 +110,8 @@ def _filters(given: Any) -> Iterable[tuple[Dimension, tuple[Value, ...]]]:
             yield dimension, (int(value),)
     if alias := given.get("alias"):
         yield D.ALIAS, (alias,)
+    if "=" in (tag := given.get("tag", "").strip()):
+        yield D.TAG, (tag,)
     if outcome := given.get("outcome"):
         yield D.OUTCOME, filters.FAILED if outcome == "failed" else (outcome,)
     if found := filters.STATUSES.get(given.get("status", "")):

@@ -212,10 +212,10 @@ def _book(world: World, day: datetime) -> None:
 
 _NAMES: Final = "client_id, team_id, key_id, provider_name, user_id, alias, provider_id, tags,"
 _COPIED: Final = f"{_NAMES} started_at, started_at, '', "
-_COLUMNS: Final = (
-    "INSERT INTO billing_ledgerentry (request_id, number, account, kind, amount_nano, "
-    f"{_NAMES} booked_at, created_at, author_name, reason)"
-)
+_COLUMNS: Final = " ".join(
+    ("INSERT INTO billing_ledgerentry (request_id, number, account, kind, amount_nano,", _NAMES,
+     "booked_at, created_at, author_name, reason)")
+)  # fmt: skip
 _CHARGE: Final = (
     ("client", "-charged_nano"),
     ("provider", "cost_nano"),
