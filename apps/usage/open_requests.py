@@ -31,6 +31,11 @@ class OpenRequest(msgspec.Struct):
     output_tokens: int = 0  # by the last progress mark
     is_stored: bool = False  # a row of OpenIntent keeps it
 
+    @property
+    def last_deployment(self) -> int:
+        """The one that was called last; 0: none."""
+        return self.starts[max(self.starts)].deployment_id if self.starts else 0
+
     def to_bytes(self) -> bytes:
         """Its records as the journal would write them."""
         records: list[RequestRecord] = [self.intent, *self.starts.values(), *self.ends.values()]

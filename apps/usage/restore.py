@@ -20,6 +20,7 @@ from apps.billing import budget_windows
 from apps.billing.budget_windows import Charge, Window
 from apps.billing.limits import BudgetState
 from apps.billing.models import LedgerEntry
+from apps.providers.models import Deployment
 from apps.usage.models import JournalCursor, OpenIntent
 from apps.usage.open_requests import Closed, OpenRequest, OpenRequests
 from apps.usage.reader import SegmentReader
@@ -195,6 +196,7 @@ def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> 
     for owner, data in books.stored:
         requests.restore(owner, data)
     charges: dict[bytes, Charge] = {}
+    called: dict[bytes, int] = {}  # the deployment that was
     still_open = set()
     for reader in readers:
         name = reader.path.name
@@ -206,6 +208,7 @@ def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> 
             if type(known) is Closed and reader.offset > shipped:
                 intent = known.request.intent
                 charges[intent.request_id] = _charge(known.request, known.settle.charged_nano)
+                called[intent.request_id] = known.settle.deployment_id
     newest = {owner_of(reader.path.name): reader.path for reader in readers}
     for owner in requests.owners():
         if owner in newest and has_writer(directory, newest[owner]):
@@ -214,8 +217,19 @@ def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> 
             if request.starts:
                 reserved = _charge(request, request.intent.reserved_nano)
                 charges[request.intent.request_id] = reserved
+                called[request.intent.request_id] = request.last_deployment
                 still_open.add(request.intent.request_id)
-    return _Unbooked(charges, still_open)
+    return _Unbooked(_with_providers(charges, called), still_open)
+
+
+def _with_providers(charges: dict[bytes, Charge], called: dict[bytes, int]) -> dict[bytes, Charge]:
+    """As the rows will have them: the provider of the deployment that was called."""
+    known = Deployment.objects.filter(pk__in=set(called.values()))
+    providers = dict(known.values_list("pk", "provider_id"))
+    return {
+        one: charge._replace(provider_id=providers.get(called[one], 0))
+        for one, charge in charges.items()
+    }
 
 
 def _without_booked(unbooked: _Unbooked) -> _Unbooked:
