@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Operation = Literal["chat", "completions", "embeddings"]
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens of one call. Whole counts include their parts, as OpenAI counts:
 
     `input_tokens` ⊇ cached + cache writes + audio and image input; `output_tokens` ⊇ reasoning +
