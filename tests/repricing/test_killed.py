@@ -69,7 +69,7 @@ _BOOKED = "SELECT COUNT(*), COALESCE(SUM(amount_nano), 0) FROM billing_ledgerent
 
 
 pytestmark = pytest.mark.skipif(
-    not os.environ.get("CHATVAULT_TEST_KILLS"), reason="CHATVAULT_TEST_KILLS is not set"
+    not os.environ.get("CHATVAULT_TEST_KILLS"), reason="`make proofs-books`"
 )
 
 

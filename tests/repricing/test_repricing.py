@@ -1,10 +1,13 @@
 """From the dry run to the undoing: what is found, refused, booked and taken back."""
 
+import json
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db.models import Sum
+from django.test import Client as Browser
 
 from apps.audit.models import AuditEvent
 from apps.billing import ledger
@@ -22,6 +25,7 @@ from apps.repricing.errors import RepricingRefused
 from apps.repricing.models import RepricedRequest, Repricing
 from apps.usage.models import KeptSince, RequestLog
 from apps.usage.verify import verify
+from tests.factories import make_person
 from tests.repricing.conftest import COST, DAY, NEXT_DAY, begin, book, prices_double, work
 
 NOVA = 1_500_000  # 1,500 tokens at $1.00 / 1M
@@ -115,6 +119,39 @@ def test_reprice_a_day_approve_undo(priced, checked):
         "repricing.started", "repricing.approved", "repricing.booked",
         "repricing.undone", "repricing.undone",
     ]  # fmt: skip
+
+
+REPORTS = (
+    "group_by=team,alias", "group_by=client,key&bucket=hour", "group_by=alias,user",
+    "bucket=day&time_zone=Asia/Kathmandu", "group_by=provider",
+)  # fmt: skip
+
+
+def reports(browser: Browser) -> list[bytes]:
+    """As the API tells them."""
+    found = []
+    for asked in REPORTS:
+        span = "start=2026-09-20T00:00:00Z&end=2026-09-24T00:00:00Z"
+        answer = browser.get(f"/api/v1/usage/summary?{span}&{asked}")
+        assert answer.status_code == 200, answer.content
+        found.append(answer.content)
+    return found
+
+
+def test_reports_follow_and_return_to_the_byte(priced, checked):
+    browser = Browser()
+    browser.force_login(make_person("owner", None))
+    before = reports(browser)
+    approve(checked)
+    booked = reports(browser)
+    assert all(was != now for was, now in zip(before, booked, strict=True))
+    charged = 6 * COST + 100_000 + 2 * NOVA
+    total = json.loads(booked[0])["total"]
+    assert Decimal(total["charged"]) == Decimal(charged) / 10**9
+    assert priced.is_balanced()
+    undo(checked)
+    assert reports(browser) == before
+    assert priced.is_balanced()
 
 
 def test_repricing_twice_changes_nothing_more(priced, checked):
