@@ -3,12 +3,14 @@ answer it. Nothing is reserved, sent, journaled or charged."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
 
 from apps.billing import pricing
 from apps.billing.limits import Demand, Headroom
+from apps.billing.limits.headers import SCOPE_HEADER
 from apps.gateway.contracts import Candidate, GatewayRequest, Headers, Identity, Offer, Outlet
 from apps.gateway.plane import DataPlane
 from apps.gateway.reply import JSON, common_head, request_id_text, usd_text
@@ -18,6 +20,9 @@ from apps.providers.adapters.contract import Usage
 from chatvault.lib.errors import ChatVaultError, RateLimited
 
 OBJECT: Final = "chatvault.dry_run"
+_SCOPES: Final = re.compile(r"(requests|tokens)=(\w+)")
+_DURATION: Final = re.compile(r"([\d.]+)(ms|[hms])")
+_UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 async def dry_run(
@@ -72,7 +77,7 @@ async def describe(
         "charge": _range(charges),
         "is_priced": bool(deployments) and len(charges) == len(deployments),
         "reserves_usd": None if nano is None else usd_text(nano).decode(),
-        "limits": limits_told(headroom),
+        "limits": limits_told(headroom) if refusal is None else limits_of(refusal),
         "strategy": offer.alias.strategy,
         "max_attempts": plane.options.max_attempts,
         "deployments": deployments,
@@ -177,6 +182,27 @@ def limits_told(headroom: Headroom) -> dict[str, Any]:
             "reset_s": round(headroom.reset_tokens_s or 0, 3),
         }
     return {"requests": requests, "tokens": tokens}
+
+
+def limits_of(refusal: ChatVaultError) -> dict[str, Any]:
+    """The same of what was refused, as its headers tell it."""
+    headers = refusal.headers
+    scopes = dict(_SCOPES.findall(headers.get(SCOPE_HEADER, "")))
+    told: dict[str, Any] = {}
+    for unit in ("requests", "tokens"):
+        limit = headers.get(f"x-ratelimit-limit-{unit}")
+        told[unit] = limit and {
+            "scope": scopes.get(unit, refusal.scope),
+            "limit": int(limit),
+            "remaining": int(headers[f"x-ratelimit-remaining-{unit}"]),
+            "reset_s": _seconds(headers[f"x-ratelimit-reset-{unit}"]),
+        }
+    return told
+
+
+def _seconds(duration: str) -> float:
+    """`1h0m3s` or `250ms`, as `limits.headers.go_duration` writes it."""
+    return sum(float(count) * _UNITS[unit] for count, unit in _DURATION.findall(duration))
 
 
 def _usd_range(found: tuple[int, int]) -> dict[str, str]:

@@ -125,6 +125,11 @@ def test_a_refusal_is_told_as_the_real_call_would_give_it(two, upstream, which):
     assert refusal["status"] == real.status_code
     told = {name: refusal[name] for name in ("message", "type", "param", "code")}
     assert told == real.json()["error"]
+    if which in ("requests", "tokens"):
+        left = document["limits"][which]
+        assert str(left["limit"]) == real.headers[f"x-ratelimit-limit-{which}"]
+        assert str(left["remaining"]) == real.headers[f"x-ratelimit-remaining-{which}"]
+        assert left["scope"] == "client" and left["reset_s"] > 0
     assert refusal["scope"] == (None if which == "unpriced" else "client")
     assert document["is_priced"] is (which != "unpriced")
     if which == "unpriced":
