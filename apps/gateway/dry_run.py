@@ -53,7 +53,7 @@ async def describe(
         if identity.has_budget:
             terms = identity.client.terms
             nano = most_money(offer, terms, prompt=most_prompt, output=output)
-        scopes = plane.view.scopes_of(identity, offer)
+        scopes = plane.view.scopes_of(identity, offer, request.tags)
         if scopes:
             headroom = await plane.limits.peek(scopes, Demand(prompt + output, nano or 0, output))
     except ChatVaultError as error:

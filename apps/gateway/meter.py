@@ -8,7 +8,7 @@ import msgspec
 
 from apps.billing.limits import Headroom
 from apps.billing.pricing import Bill
-from apps.gateway.contracts import Candidate, GatewayRequest, Identity, Offer
+from apps.gateway.contracts import Candidate, GatewayRequest, Headers, Identity, Offer
 from apps.providers.adapters.contract import Call, Usage
 from chatvault.lib import clock
 
@@ -46,6 +46,7 @@ class Meter(msgspec.Struct, gc=False):
     attempt_at: float = -1.0  # when the running call began
     first_byte_at: float = -1.0  # of the last call, where something of the answer came
     bill: Bill | None = None  # set when the books are closed
+    budget_head: Headers = []  # what stages of budgets have to say
 
     def call_for(self, candidate: Candidate) -> Call:
         """The request as the candidate's adapter needs it."""

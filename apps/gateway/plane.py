@@ -93,7 +93,7 @@ class View:
         self._identities: dict[tuple[str, int, int, int], Identity] = {}
         self._offers: dict[tuple[str, int | None], Offer] = {}
         self._scopes: dict[tuple[int, int, int], Scopes] = {}
-        self._joined: dict[tuple[int, int], tuple[Scopes, Scopes]] = {}
+        self._joined: dict[tuple[int, ...], tuple[Scopes, Scopes]] = {}
         self._of_providers = {
             provider_id: (limits,) for provider_id, limits in snapshot.provider_limits.items()
         }
@@ -126,18 +126,28 @@ class View:
             scopes = self._scopes[place] = (*front, *client.scopes)
         return scopes
 
-    def scopes_of(self, identity: Identity, offer: Offer) -> Scopes:
+    def scopes_of(
+        self, identity: Identity, offer: Offer, tags: tuple[tuple[str, str], ...] = ()
+    ) -> Scopes:
         """All whose limits bind the request at its admission."""
         scopes = identity.scopes
-        if offer.limits is None:
+        of_tags = self._limits_of_tags(tags) if tags and self.snapshot.tag_limits else ()
+        if offer.limits is None and not of_tags:
             return scopes
-        place = (id(scopes), offer.limits.id)
+        more = (offer.limits, *of_tags) if offer.limits is not None else of_tags
+        place = (id(scopes), *[id(limits) for limits in more])
         known = self._joined.get(place)
         if known is None or known[0] is not scopes:
             if len(self._joined) >= MOST_JOINED:
                 self._joined.clear()
-            known = self._joined[place] = (scopes, (*scopes, offer.limits))
+            known = self._joined[place] = (scopes, (*scopes, *more))
         return known[1]
+
+    def _limits_of_tags(self, tags: tuple[tuple[str, str], ...]) -> Scopes:
+        """In one order, whatever order they were sent in; each once."""
+        texts = sorted({f"{key}={value}" for key, value in tags})
+        found = self.snapshot.tag_limits
+        return tuple([found[text] for text in texts if text in found])
 
     def offer_of(self, alias_name: str, book_id: int | None) -> Offer | None:
         """The candidates of an alias at a book's prices of now; None for an unknown alias."""

@@ -64,6 +64,7 @@ def answer_head(meter: Meter, plane: DataPlane, length: int | None = None) -> He
     if meter.bill is not None:
         head.append((b"x-chatvault-cost-usd", usd_text(meter.bill.charged_nano)))
     head += ratelimit_headers(meter.headroom)
+    head += meter.budget_head
     return head
 
 

@@ -24,12 +24,12 @@ from apps.accounts.admin.pages import VersionedPage, actor_of, link_to
 from apps.accounts.roles import Capability
 from apps.billing import quota_history, quota_uses, services, words
 from apps.billing.admin import bars
-from apps.billing.admin.limit_forms import SCOPES, BudgetForm, OverrideForm, QuotaForm
+from apps.billing.admin.limit_forms import ON_WHAT, SCOPES, BudgetForm, OverrideForm, QuotaForm
 from apps.billing.admin.money import MoneyMedia
 from apps.billing.admin.outlook_columns import OutlookColumns
 from apps.billing.budget_use import uses_of
+from apps.billing.models import SCOPES as QUOTA_SCOPES
 from apps.billing.models import (
-    BUDGET_SCOPES,
     Budget,
     BudgetRaise,
     BudgetStage,
@@ -37,7 +37,6 @@ from apps.billing.models import (
     Quota,
     QuotaOverride,
 )
-from apps.billing.models import SCOPES as QUOTA_SCOPES
 from chatvault.lib import clock
 
 FOR_WHOM = ("For whom", {"fields": SCOPES})
@@ -249,8 +248,8 @@ class BudgetAdmin(OutlookColumns, ScopedAdmin):
     """The most that may be spent. Period and scope stay as they were made."""
 
     form = BudgetForm
-    scopes = BUDGET_SCOPES
-    autocomplete_fields = QUOTA_SCOPES
+    scopes = ON_WHAT
+    autocomplete_fields = ON_WHAT[:-1]
     inlines: tuple[Any, ...] = (StagesOnPage,)
     list_select_related = (*ScopedAdmin.list_select_related, "user", "alias", "provider")
     search_fields = (
@@ -265,7 +264,7 @@ class BudgetAdmin(OutlookColumns, ScopedAdmin):
     )  # fmt: skip
     list_filter_submit = True
     fieldsets = (
-        ("For whom", {"fields": BUDGET_SCOPES}),
+        ("For whom", {"fields": ON_WHAT}),
         (
             "How much",
             {

@@ -189,7 +189,7 @@ def _limits() -> dict[str, dict[Any, ScopeLimits]]:
         overrides[row.quota_id].append(row)
     quotas = _by_scope(billing.Quota.objects.filter(is_active=True).order_by("pk"))
     rows = billing.Budget.objects.filter(is_active=True).select_related("alias").order_by("pk")
-    active = list(rows)
+    active = list(rows.filter(provider=None))  # who serves is not known when money is held
     limit_of = {limit.id: limit for limit in budget_limits.limits_of(active, now)}
     budgets = _by_scope(active)
     found: dict[str, dict[Any, ScopeLimits]] = {kind: {} for kind in billing.BUDGET_SCOPES}
