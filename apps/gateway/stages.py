@@ -22,7 +22,7 @@ class Reached(NamedTuple):
 def reached(scopes: tuple[ScopeLimits, ...], headroom: Headroom) -> list[Reached]:
     """Every stage that counts now, the fullest budget first and its highest stage first."""
     used = {budget_id: (nano, amount) for budget_id, nano, amount in headroom.used}
-    found = []
+    found: list[Reached] = []
     for scope in scopes:
         for budget in scope.budgets:
             if not budget.stages or budget.id not in used:
