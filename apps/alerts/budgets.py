@@ -16,12 +16,14 @@ from apps.alerts.models import BudgetLines, BudgetWatch
 from apps.billing import budget_windows
 from apps.billing.budget_use import BudgetUse, uses_of
 from apps.billing.budget_windows import instant
-from apps.billing.models import Budget
+from apps.billing.limits.periods import is_rolling
+from apps.billing.models import Budget, BudgetStage
 from apps.billing.words import short_usd
 from chatvault.lib.money import format_usd, usd_from_nano
 
 TOPIC: Final = "budget.threshold"
 MOST_LINES: Final = 10
+SLACK_PERCENT: Final = 10
 _AT_ONCE: Final = 500
 _LAST_S: Final = 253_402_300_799  # the end of the year 9999: there is no end
 _MARGIN: Final = timedelta(days=1)  # clocks of two workers around the end of a window
@@ -37,16 +39,24 @@ class Window(NamedTuple):
 def look(now: datetime) -> int:
     """Tell of the lines that were reached since the last look; how many."""
     budgets = Budget.objects.filter(is_active=True, amount_nano__gt=0).order_by("pk")
-    rows = list(budgets.select_related("team", "client", "key__client"))
+    budgets = budgets.select_related("team", "client", "key__client", "user", "alias", "provider")
+    rows = list(budgets.prefetch_related("stages"))
     return sum(_look_at(rows[at : at + _AT_ONCE], now) for at in range(0, len(rows), _AT_ONCE))
 
 
 def lines_of(budgets: Sequence[Budget]) -> dict[int, tuple[int, ...]]:
-    """Percent by budget, ascending: its own lines, or those of the installation. One query."""
-    own = BudgetLines.objects.filter(budget__in=[budget.pk for budget in budgets])
-    found = {budget_id: tuple(each) for budget_id, each in own.values_list("budget_id", "percents")}
+    """Percent by budget, ascending: its own lines; without any those of its stages that do more
+    than count; without any those of the installation. Two queries."""
+    found: dict[int, set[int]] = {}
+    stages = BudgetStage.objects.filter(budget__in=budgets).exclude(
+        action=BudgetStage.Action.OBSERVE
+    )
+    for budget_id, percent in stages.values_list("budget_id", "at_percent"):
+        found.setdefault(budget_id, set()).add(percent)
+    own = BudgetLines.objects.filter(budget__in=budgets)
+    found |= {budget_id: set(each) for budget_id, each in own.values_list("budget_id", "percents")}
     default: tuple[int, ...] = settings.CHATVAULT.alerts.lines
-    return {budget.pk: found.get(budget.pk, default) for budget in budgets}
+    return {budget.pk: tuple(sorted(found.get(budget.pk, default))) for budget in budgets}
 
 
 def percents_of(text: str) -> list[int]:
@@ -66,7 +76,7 @@ def windows_of(budgets: Sequence[Budget], now: datetime) -> dict[int, Window]:
     found = {}
     for scope in budget_windows.scopes_of(budget.pk for budget in budgets):
         window = budget_windows.window_of(scope, int(now.timestamp()))
-        if str(scope.period).startswith("rolling"):
+        if is_rolling(scope.period):
             found[scope.budget_id] = Window(instant(0), None)
         else:
             end = instant(window.end_s) if window.end_s < _LAST_S else None
@@ -85,8 +95,10 @@ def _look_at(budgets: Sequence[Budget], now: datetime) -> int:
     told = 0
     for budget in budgets:
         use, window = uses[budget.pk], windows[budget.pk]
-        line = reached(use, lines[budget.pk])
         watch = known.get(budget.pk)
+        is_moving = budget.period == Budget.Period.ROLLING
+        kept = watch.percent if watch is not None and is_moving else 0
+        line = reached(use, lines[budget.pk], kept)
         if watch is None and not line:
             continue
         if watch is not None and (watch.starts_at, watch.percent) == (window.starts_at, line):
@@ -95,9 +107,13 @@ def _look_at(budgets: Sequence[Budget], now: datetime) -> int:
     return told
 
 
-def reached(use: BudgetUse, lines: Sequence[int]) -> int:
-    """The highest line that what is spent has come to; 0: none."""
-    passed = [line for line in lines if use.spent_nano * 100 >= line * use.amount_nano]
+def reached(use: BudgetUse, lines: Sequence[int], kept: int = 0) -> int:
+    """The highest line that what is spent has come to; 0: none. `kept` is one that is left only
+    well below it: what a rolling budget has spent goes up and down by itself."""
+    used = use.spent_nano * 100
+    passed = [line for line in lines if used >= line * use.amount_nano]
+    if kept in lines and used >= (kept - SLACK_PERCENT) * use.amount_nano:
+        passed.append(kept)
     return max(passed, default=0)
 
 
@@ -154,12 +170,28 @@ def _text(budget: Budget, use: BudgetUse, window: Window, percent: int) -> str:
     kind, name = _scope_of(budget)
     spent = f"{short_usd(use.spent_nano)} of {format_usd(use.amount_nano)} ({percent} %)"
     text = f"The {kind} {name} has spent {spent}."
-    if window.ends_at:
+    if budget.period == Budget.Period.ROLLING:
+        text += f" It counts the last {budget.length_days} days."
+    elif window.ends_at:
         text += f" The budget runs until {window.ends_at:%Y-%m-%d %H:%M} UTC."
-    if use.spent_nano >= use.amount_nano:
-        text += " Further requests are refused until the amount is raised"
-        text += " or the next period begins." if window.ends_at else "."
-    return text
+    return f"{text} {_consequence(budget, percent)}".rstrip()
+
+
+def _consequence(budget: Budget, percent: int) -> str:
+    """What requests meet from here on, by the stage that does most."""
+    stages = [stage for stage in budget.stages.all() if stage.at_percent <= percent]
+    actions = {stage.action: stage for stage in stages}
+    of = BudgetStage.Action
+    if of.REFUSE in actions or (percent >= 100 and not budget.stages.all()):
+        is_endless = budget.period in (Budget.Period.TOTAL, Budget.Period.ROLLING)
+        until = "" if is_endless else " or the next period begins"
+        return f"Further requests are refused until the amount is raised{until}."
+    if of.DEGRADE in actions:
+        return "Requests are answered by a cheaper model now."
+    if of.THROTTLE in actions:
+        pace = actions[of.THROTTLE].requests_per_minute
+        return f"Requests are slowed down to {pace} a minute now."
+    return ""
 
 
 def team_id_of(budget: Budget) -> int | None:
@@ -168,7 +200,11 @@ def team_id_of(budget: Budget) -> int | None:
 
 
 def _scope_of(budget: Budget) -> tuple[str, str]:
-    return budget.kind, str(budget.scope)
+    """In the words of the pages: a model, a person."""
+    return _CALLED.get(budget.kind, budget.kind), str(budget.scope)
+
+
+_CALLED: Final = {"alias": "model", "user": "person"}
 
 
 def _usd(nano: int) -> str:

@@ -33,7 +33,8 @@ class AlertSettings(Section):
     longest_retry_s: PositiveFloat = 21_600.0
     """The longest wait between two attempts, in seconds."""
     budget_lines: Annotated[CommaList, AfterValidator(_percents)] = ("80", "100")
-    """Percent of a budget at which it is told of, where the budget has no lines of its own."""
+    """Percent of a budget at which it is told of, where the budget has neither lines of its own nor
+    stages."""
     keep_days: int = Field(400, ge=1)
     """Days for which alerts and their deliveries are kept."""
 

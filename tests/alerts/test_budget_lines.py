@@ -11,8 +11,16 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.alerts import budgets
 from apps.alerts.models import Alert, BudgetWatch
-from apps.billing.models import Budget, BudgetWindow
-from tests.factories import make_budget, make_client, make_team
+from apps.billing import budget_windows
+from apps.billing.models import Budget, BudgetRaise, BudgetStage, BudgetWindow
+from tests.factories import (
+    make_alias,
+    make_budget,
+    make_client,
+    make_provider,
+    make_team,
+    make_user,
+)
 from tests.factories.billing import make_ledger_entry
 
 pytestmark = pytest.mark.django_db
@@ -152,3 +160,80 @@ def test_lines_are_a_setting(configure: Any) -> None:
         spend(budget, usd)
         budgets.look(NOW)
     assert told() == [50, 90]
+
+
+def test_stages_are_lines_and_say_what_requests_meet() -> None:
+    budget = make_budget(amount_nano=10 * USD)
+    cheap = make_alias(name="cheap")
+    stages = [("observe", 10, {}), ("warn", 50, {}), ("throttle", 70, {"requests_per_minute": 6}),
+              ("degrade", 80, {"alias": cheap}), ("refuse", 120, {})]  # fmt: skip
+    for action, percent, more in stages:
+        BudgetStage.objects.create(budget=budget, action=action, at_percent=percent, **more)
+    said = {
+        50: "UTC.",
+        70: "Requests are slowed down to 6 a minute now.",
+        80: "Requests are answered by a cheaper model now.",
+        120: "refused until the amount is raised or the next period begins.",
+    }
+    for usd in range(1, 14):
+        spend(budget, usd)
+        budgets.look(NOW)
+    assert told() == list(said)
+    for alert in Alert.objects.all():
+        assert alert.text.endswith(said[alert.facts["line_percent"]])
+
+
+def test_a_budget_on_what_no_team_owns_is_told_to_the_installation() -> None:
+    for scope, kind in (
+        ({"tag": "project=atlas"}, "tag project=atlas"),
+        ({"alias": make_alias(name="gpt")}, "model gpt"),
+        ({"user": make_user(username="ada")}, "person ada"),
+        ({"provider": make_provider(name="acme")}, "provider acme"),
+    ):
+        budget = Budget.objects.create(amount_nano=10 * USD, **scope)
+        spend(budget, 9)
+        budgets.look(NOW)
+        alert = Alert.objects.latest("pk")
+        assert (alert.team_id, alert.title) == (None, f"80 % of the budget of {kind} is spent")
+
+
+def test_windows_follow_the_time_zone() -> None:
+    budget = make_budget(amount_nano=10 * USD, time_zone="Europe/Berlin", period="day")
+    spend(budget, 9, starts_at=datetime(2026, 9, 20, 22, tzinfo=UTC))
+    budgets.look(NOW)
+    alert = Alert.objects.get()
+    assert alert.key == f"budget:{budget.pk}:2026-09-20T22:00Z:80"
+    assert alert.facts["until"] == "2026-09-21T22:00Z"
+
+
+def test_a_rolling_budget_that_goes_up_and_down_is_not_told_again_and_again() -> None:
+    budget = make_budget(amount_nano=10 * USD, period="rolling", length_days=7)
+    scope = budget_windows.scope_of(budget)
+    start = budget_windows.instant(budget_windows.window_of(scope, int(NOW.timestamp())).start_s)
+    for usd in (8.1, 7.9, 8.1, 7.2, 8.2):
+        spend(budget, usd, starts_at=start)
+        budgets.look(NOW)
+    assert told() == [80]
+    assert "It counts the last 7 days." in Alert.objects.get().text
+    for usd in (6.9, 8.1):
+        spend(budget, usd, starts_at=start)
+        budgets.look(NOW)
+    assert told() == [80, 80]
+
+
+def test_a_raise_for_a_while_arms_the_lines_again() -> None:
+    budget = make_budget(amount_nano=10 * USD)
+    spend(budget, 9)
+    budgets.look(NOW)
+    BudgetRaise.objects.create(
+        budget=budget, extra_nano=10 * USD, starts_at=NOW, ends_at=NOW + timedelta(hours=1),
+        reason="launch", author_name="ada", state="approved",
+    )  # fmt: skip
+    budgets.look(NOW)
+    assert told() == [80]
+    spend(budget, 16)
+    budgets.look(NOW)
+    assert told() == [80, 80]
+    assert "$16.00 of $20.00" in Alert.objects.latest("pk").text
+    budgets.look(NOW + timedelta(hours=2))
+    assert told() == [80, 80, 100]
