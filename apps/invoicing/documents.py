@@ -100,6 +100,13 @@ def as_pdf(paper: Paper) -> bytes:
     return bytes(pdf.output())
 
 
+def prepare() -> None:
+    """Load what PDFs need, which takes a second the first time: before any lock is taken."""
+    import fpdf  # noqa: F401
+
+    _letters()
+
+
 def _new(statement: Statement) -> FPDF:
     from fpdf import FPDF
 

@@ -40,6 +40,7 @@ def issue(
     Raises InvoicingError when the month is not over, has a statement, or is not the next of its
     series; NoRate without an exchange rate for its last day.
     """
+    documents.prepare()
     series = Series(team.pk, client.pk if client else None)
     budget_windows.lock()  # what is booked now is complete
     _check(series, month)
@@ -69,6 +70,7 @@ def issue_credit_note(*, team: Team, author: str, client: Client | None = None) 
 
     Raises InvoicingError when there is nothing, or no statement yet.
     """
+    documents.prepare()
     series = Series(team.pk, client.pk if client else None)
     budget_windows.lock()
     last = series.last_statement()

@@ -5,7 +5,15 @@ from collections.abc import Callable
 from apps.accounts.models import Team
 from apps.configuration import jobs
 from apps.configuration.job_errors import JobProblem
-from apps.invoicing import booking, closing, importing, months, reconcile, statements
+from apps.invoicing import (
+    booking,
+    closing,
+    documents,
+    importing,
+    months,
+    reconcile,
+    statements,
+)
 from apps.invoicing.errors import InvoicingError
 from apps.invoicing.models import Bill, BillAdjustment, MonthClose
 from chatvault.lib.errors import ChatVaultError
@@ -77,6 +85,7 @@ def check_month(job: jobs.Job, close_id: int) -> None:
 @jobs.task("issue-statements", unit="teams")
 def issue_statements(job: jobs.Job, month: str, currency: str, author: str) -> None:
     """Issue the month's statement of every team that has none yet."""
+    documents.prepare()
     wanted = months.read(month)
     known = Team.objects.values_list("pk", flat=True)
     teams = Team.objects.in_bulk(statements.pending(known, wanted))

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from apps.configuration import job_queue
 from apps.configuration.models import JobRun
-from apps.invoicing import months, tasks
+from apps.invoicing import documents, months, tasks
 from apps.invoicing.models import Bill, MonthClose, Statement
 from chatvault.lib import clock
 from tests.factories import World, make_world
@@ -35,6 +35,8 @@ def _work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_import_drift_adjust_statement_close(admin_page: Page, shoot: Any, tmp_path: Path):
+    documents.prepare()
+    admin_page.set_default_timeout(30_000)
     world = make_world(base_url="https://provider.example/v1")
     last = months.month_of(months.before(clock.now().date()))
     day = last.day

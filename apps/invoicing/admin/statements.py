@@ -15,7 +15,7 @@ from apps.accounts.admin.pages import actor_of
 from apps.billing.admin.ledger import TeamFilter
 from apps.billing.admin.money import MoneyMedia, usd_column
 from apps.configuration import job_queue
-from apps.invoicing import files, statements
+from apps.invoicing import documents, files, statements
 from apps.invoicing.admin.deeds import DeedsPage, done, may_change
 from apps.invoicing.admin.forms import IssueForm
 from apps.invoicing.models import Statement
@@ -104,6 +104,7 @@ class StatementAdmin(DeedsPage):
                 )
                 messages.success(request, "The statements are being issued: see Job runs.")
                 return redirect("admin:invoicing_statement_changelist")
+            documents.prepare()
             if done(request, lambda: f"{_issued(given, author)} is issued."):
                 return redirect("admin:invoicing_statement_changelist")
         intro = (
