@@ -30,9 +30,12 @@ MEANINGS: Final = {
     "adjusted": "A correction concerns whom its charge concerned.",
     "gaps": "Corrections are numbered; none was taken away.",
     "rollups": "Hourly sums, which reports read, are computed again from the rows.",
+    "tags": "The same of the sums by tag.",
+    "latencies": "The same of the histograms from which percentiles come.",
     "budgets": "What budgets have spent is summed again from the ledger.",
     "orphans": "No reservation is held by a request that nobody will end.",
     "segments": "Every part of the gateways' journals has been read.",
+    "repricings": "What a repricing booked is what was approved; undone, it is the opposite.",
     "formula": "Costs are computed again from price version, terms and counts.",
 }
 
