@@ -70,6 +70,17 @@ def test_no_usage_within_the_sizes_is_billed_above_the_worst_case(usage, price, 
     assert 0 <= bill(usage, price, terms, *at).charged_nano <= worst <= MAX_NANO_USD
 
 
+@pytest.mark.parametrize(("prompt", "nano"), [(9, 9), (10, 10), (11, 44), (21, 189)], ids=str)
+def test_the_worst_case_reaches_only_the_bands_that_the_prompt_can(prompt, nano):
+    price = with_conditions(
+        bands=(Band(10, {"input": 4_000_000}), Band(20, {"input": 9_000_000})),
+        windows=(Window(0, 60, factor_ppm=500_000),),
+    )
+    for _ in range(2):
+        worst = worst_case(prompt_tokens=prompt, max_output_tokens=0, price=price, terms=LIST)
+        assert worst == nano
+
+
 @pytest.mark.parametrize(
     ("tokens", "nano"), [(200, 200), (201, 804), (300, 1_200), (301, 2_709)], ids=str
 )

@@ -26,6 +26,10 @@ FACTORS: Final = PPM * PPM
 _HALF: Final = TOKENS_PER_PRICE // 2
 _MS_PER_S: Final = 1_000
 
+_MOST_KNOWN: Final = 4_096
+_KNOWN: Final[dict[int, tuple[Price, tuple[_Dearest, ...]]]] = {}
+"""What was worked out for a price with conditions, by its identity; the price is kept with it."""
+
 Part = tuple[str, int, int]
 """A class of tokens by its rate's name, how many, and the rate."""
 
@@ -277,29 +281,57 @@ def _dearest_output(price: Price) -> int:
     return dearest
 
 
+class _Dearest(msgspec.Struct, frozen=True):
+    """The most that anything can cost in a request whose prompt is longer than `above`."""
+
+    above: int
+    input: int
+    output: int
+    per_request: int
+    per_second: int
+    per_image: int
+    per_search: int
+    factors: int
+
+
 def _dearest(price: Price, conditions: Conditions, sizes: Usage) -> tuple[int, int, int]:
     """Tokens and pieces at the dearest rate of any condition, and the largest factor."""
+    known = _KNOWN.get(id(price))
+    if known is None or known[0] is not price:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        known = _KNOWN[id(price)] = (price, _work_out(price, conditions))
+    for most in known[1]:
+        if sizes.input_tokens > most.above:
+            break
+    pieces = most.per_request + sizes.searches * most.per_search + sizes.images * most.per_image
+    seconds = sizes.duration_ms * most.per_second * (TOKENS_PER_PRICE // _MS_PER_S)
+    tokens = sizes.input_tokens * most.input + sizes.output_tokens * most.output
+    return tokens, pieces * TOKENS_PER_PRICE + seconds, most.factors
+
+
+def _work_out(price: Price, conditions: Conditions) -> tuple[_Dearest, ...]:
+    """For each length at which another band can be reached, the longest first."""
     tiers, windows = conditions.service_tiers.values(), conditions.windows
     bands = [*conditions.bands, *(band for tier in tiers for band in tier.bands)]
-    cards = [band.rates for band in bands if sizes.input_tokens > band.above]
-    cards += [tier.rates for tier in tiers]
-    cards += [window.rates for window in windows]
-    dearest = {
-        "input": _dearest_input(price),
-        "output": _dearest_output(price),
-        "per_request": price.per_request,
-        "per_second": price.per_second,
-        "per_image": price.per_image,
-        "per_search": price.per_search,
-    }
-    for card in cards:
-        for name, rate in card.items():
-            side = "input" if name in INPUT_RATES else "output" if name in OUTPUT_RATES else name
-            dearest[side] = max(dearest[side], rate)
-    pieces = dearest["per_request"] + sizes.searches * dearest["per_search"]
-    pieces += sizes.images * dearest["per_image"]
-    seconds = sizes.duration_ms * dearest["per_second"] * (TOKENS_PER_PRICE // _MS_PER_S)
-    factor = max([PPM, *(tier.factor_ppm for tier in tiers)])
-    factor *= max([PPM, *(window.factor_ppm for window in windows)])
-    tokens = sizes.input_tokens * dearest["input"] + sizes.output_tokens * dearest["output"]
-    return tokens, pieces * TOKENS_PER_PRICE + seconds, factor
+    always = [*(tier.rates for tier in tiers), *(window.rates for window in windows)]
+    factors = max([PPM, *(tier.factor_ppm for tier in tiers)])
+    factors *= max([PPM, *(window.factor_ppm for window in windows)])
+    found = []
+    for above in sorted({-1, *(band.above for band in bands)}, reverse=True):
+        most = {
+            "input": _dearest_input(price),
+            "output": _dearest_output(price),
+            "per_request": price.per_request,
+            "per_second": price.per_second,
+            "per_image": price.per_image,
+            "per_search": price.per_search,
+        }
+        for card in [*always, *(band.rates for band in bands if band.above <= above)]:
+            for name, rate in card.items():
+                side = (
+                    "input" if name in INPUT_RATES else "output" if name in OUTPUT_RATES else name
+                )
+                most[side] = max(most[side], rate)
+        found.append(_Dearest(above=above, factors=factors, **most))
+    return tuple(found)
