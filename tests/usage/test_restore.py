@@ -8,6 +8,7 @@ from apps.usage.models import JournalCursor
 from apps.usage.restore import Pending, budget_state, costs_of, restore_budgets
 from chatvault.lib import clock
 from chatvault.lib.ids import uuid7_bytes
+from tests.factories import make_alias, make_provider
 from tests.usage.samples import intent, progress, settle, start
 
 MONTH = datetime(2026, 9, 1, tzinfo=UTC)
@@ -140,3 +141,25 @@ def test_what_a_dead_process_left_open_is_known_until_it_is_settled(world, budge
     assert again.pending == []
     assert again.states == [BudgetState(budget.pk, MONTH_S, 100 + cost)]
     assert cost == 15_000
+
+
+def test_what_is_not_booked_counts_on_its_person_model_provider_and_tag(world, journal):
+    """As the rows will have it: the provider is that of the deployment which was called."""
+    alias = make_alias(name="gpt-4o-mini")
+    scopes = {"alias_id": alias.pk, "provider_id": 71, "tag": "env=prod"}
+    right = budgets_on(scopes)
+    wrong = budgets_on({"provider_id": make_provider().pk, "tag": "env=test"})
+    journal.append(*settled(100, tags=(("env", "prod"),)))
+    for booked in (False, True):
+        if booked:
+            world.ingest()
+        found = {one.budget_id: one.settled_nano for one in budget_state(directory=world.folder)}
+        assert [found[budget] for budget in right] == [100] * len(right)
+        assert [found[budget] for budget in wrong] == [0] * len(wrong)
+
+
+def budgets_on(scopes):
+    return [
+        Budget.objects.create(amount_nano=10**9, period="month", **{kind: target}).pk
+        for kind, target in scopes.items()
+    ]
