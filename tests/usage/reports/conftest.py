@@ -6,7 +6,7 @@ import pytest
 
 from apps.billing import ledger
 from apps.billing.models import LedgerEntry
-from apps.usage import day_sums, rollups
+from apps.usage import day_sums
 from apps.usage.models import RequestLog
 from chatvault.lib import ids
 
@@ -36,7 +36,7 @@ class Usage:
         self.changes = {
             row.request_id: self._adjust(row) for row in self._random.sample(self.rows, 9)
         }
-        rollups.recompute(BEGIN, BEGIN + timedelta(days=DAYS))
+        day_sums.insert_hours(BEGIN, BEGIN + timedelta(days=DAYS))
         for number in self._random.sample(range(DAYS), 3):
             assert day_sums.sum_up_day(BEGIN + timedelta(days=number))
 
