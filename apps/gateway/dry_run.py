@@ -14,7 +14,8 @@ from apps.billing.limits.headers import SCOPE_HEADER
 from apps.gateway.contracts import Candidate, GatewayRequest, Headers, Identity, Offer, Outlet
 from apps.gateway.plane import DataPlane
 from apps.gateway.reply import JSON, common_head, request_id_text, usd_text
-from apps.gateway.steps.admit import affordable, most_money, most_output, weigh_prompt
+from apps.gateway.stages import Reached, cheaper_alias, check_pace, reached, warning
+from apps.gateway.steps.admit import affordable, most_money, most_output, weigh_prompt, with_budget
 from apps.gateway.strategies import ORDERED
 from apps.providers.adapters.contract import Usage
 from chatvault.lib.errors import ChatVaultError, RateLimited
@@ -48,14 +49,19 @@ async def describe(
     least_output = 0 if request.operation == "embeddings" else request.choices
     nano: int | None = None
     headroom, refusal = Headroom(), None
+    stages: list[Reached] = []
+    scopes = plane.view.scopes_of(identity, offer, request.tags)
+    if scopes is not identity.scopes:
+        identity = with_budget(identity, scopes)
     try:
         offer = affordable(offer, identity)
         if identity.has_budget:
             terms = identity.client.terms
             nano = most_money(offer, terms, prompt=most_prompt, output=output)
-        scopes = plane.view.scopes_of(identity, offer, request.tags)
         if scopes:
             headroom = await plane.limits.peek(scopes, Demand(prompt + output, nano or 0, output))
+            stages = reached(scopes, headroom)
+            check_pace(stages, headroom)
     except ChatVaultError as error:
         if error.http_status >= 500 and error.public_code != "no_deployment":
             raise
@@ -78,6 +84,8 @@ async def describe(
         "is_priced": bool(deployments) and len(charges) == len(deployments),
         "reserves_usd": None if nano is None else usd_text(nano).decode(),
         "limits": limits_told(headroom) if refusal is None else limits_of(refusal),
+        "budget_warning": warning(stages) or None,
+        "cheaper_model": cheaper_alias(stages) or None,
         "strategy": offer.alias.strategy,
         "max_attempts": plane.options.max_attempts,
         "deployments": deployments,

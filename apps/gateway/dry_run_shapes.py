@@ -98,6 +98,12 @@ class DryRunSerializer(_Shape):
         20, 9, allow_null=True, help_text="What admission would hold; null: there is no budget."
     )
     limits = LimitsLeftSerializer()
+    budget_warning = serializers.CharField(
+        allow_null=True, help_text="Budgets that reached a stage, as the answer's header tells."
+    )
+    cheaper_model = serializers.CharField(
+        allow_null=True, help_text="A stage of a budget hands the request over to this one."
+    )
     strategy = serializers.CharField()
     max_attempts = serializers.IntegerField()
     deployments = DryRunDeploymentSerializer(many=True)
