@@ -75,7 +75,7 @@ CHANGES: dict[str, Change] = {
     "billing.quota": (factories.make_quota, {"ceiling": "7"}),
     "billing.budget": (factories.make_budget, {"amount_usd": "7"}),
     "billing.pricebook": (factories.make_price_book, {"name": "renamed"}),
-    "billing.price": (factories.make_price, {"input_usd": "7"}),
+    "billing.price": (factories.make_price, {"input_usd": "1.4"}),
     "billing.pricingtier": (factories.make_tier, {"name": "renamed"}),
     "invoicing.exchangerate": (_rate, {"source": "elsewhere"}),
     "invoicing.matchrule": (_rule, {"billed_model": "renamed"}),
