@@ -9,6 +9,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from apps.billing.limits import BudgetLimit, BudgetState, QuotaLimit
+from apps.billing.limits.contract import Stage
 from apps.gateway import dry_run_pace
 from apps.gateway.dry_run_shapes import DryRunSerializer
 from apps.gateway.prompt_size import prompt_size
@@ -225,3 +226,21 @@ def test_the_drf_door_tells_the_same(two):
     assert found == other
     shown = DryRunSerializer(other | {"id": "0" * 32}).data
     assert set(shown) == {*other, "id"}  # the description names every field
+
+
+def test_stages_that_are_reached_are_told(two, upstream):
+    two.add_model("small", upstream.openai_url)
+    stages = (Stage(50, "warn"), Stage(60, "degrade", alias="small"))
+    budget = BudgetLimit(1, 10 * USD, "month", stages=stages)
+    key = two.add_client(budgets=(budget,))
+    before = ask(two, key, max_tokens=5).json()
+    assert (before["budget_warning"], before["cheaper_model"]) == (None, None)
+
+    async def spend():
+        two.limits.restore([BudgetState(1, two.limits.usage_of(budget).window_start_s, 7 * USD)])
+
+    two._server.run(spend())
+    document = ask(two, key, max_tokens=5).json()
+    assert document["budget_warning"].startswith("client 70")
+    assert document["cheaper_model"] == "small"
+    assert untouched(two, upstream)
