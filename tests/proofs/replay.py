@@ -13,12 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.fakes.upstream import Seen
+from tests.proofs import second_opinion
 from tests.proofs.figures import Figures
 from tests.proofs.stage import Stage, wait_until
 from tests.proofs.wire import Answer, Wire
@@ -50,6 +51,8 @@ CLIENTS = {
     "lab": ("research", "list"),
     POOR: ("research", "plus"),
 }
+READERS = ["shop", "desk", "lab"]
+"""One client of each team."""
 
 
 class Arrival(NamedTuple):
@@ -115,7 +118,13 @@ def _client(stage: Stage, name: str, team: str, tier: str, poor_nano: int) -> di
         "team": team,
         "tier": tier,
         "aliases": list(FAMILIES),
-        "keys": [{"name": "one", "secret": stage.secret_of(name)}],
+        "keys": [
+            {
+                "name": "one",
+                "secret": stage.secret_of(name),
+                "scopes": ["inference", "usage:read"],
+            }
+        ],
         "budgets": [{"amount_usd": usd(amount), "period": "total"}],
     }
 
@@ -155,7 +164,7 @@ def _request(
     if FAMILIES[model] != "anthropic" and chance.random() < 0.3:
         told["reasoning"] = chance.randrange(completion + 1)
     client = chance.choice(list(CLIENTS))
-    body = {
+    body: dict[str, Any] = {
         "model": model,
         "messages": [
             {"role": "system", "content": "word" * prompt},
@@ -164,6 +173,8 @@ def _request(
         "stream": chance.random() < 0.5,
         "max_tokens": max(completion, 16),
     }
+    if FAMILIES[model] == "openai":
+        body["metadata"] = {"project": chance.choice(("atlas", "borealis"))}
     return arrival.at_s, client, str(number), body
 
 
@@ -200,7 +211,14 @@ def prove(stage: Stage, trace: Sequence[Arrival], *, speed: float, seed: int = 1
     compare(stage, log, figures)
     figures.require(poor_overspent=(max(0, _total(stage, POOR) - poor_nano), 0))
     figures.require(verify_ledger=(stage.verdict(), "clean"))
+    second_opinion.compare(stage, READERS, figures, _days())
     return figures.show()
+
+
+def _days() -> tuple[str, str]:
+    """Yesterday until the day after tomorrow: all of it."""
+    today = datetime.now(UTC).date()
+    return str(today - timedelta(days=1)), str(today + timedelta(days=2))
 
 
 def compare(stage: Stage, log: Sequence[Asked], figures: Figures) -> None:
