@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.proofs import background, fresh, killing, peers, replay, seven
+from tests.proofs import background, fresh, journey, killing, peers, replay, seven
 from tests.proofs.crew import Crew
 from tests.proofs.figures import Figures
 from tests.proofs.stage import Stage
@@ -66,6 +66,11 @@ def _make_run(folder: Path) -> Figures:
     return fresh.prove(folder, Path(kept) if kept else folder)
 
 
+def _journey(folder: Path) -> Figures:
+    kept = os.environ.get("CHATVAULT_SCREENSHOTS")
+    return journey.prove(folder, Path(kept) if kept else folder)
+
+
 def _kill_workers(folder: Path) -> Figures:
     with Crew(folder) as crew:
         return background.kill_workers(crew)
@@ -101,6 +106,7 @@ PROOFS: dict[str, Proof] = {
     "rolling_restarts": _rolling_restarts,
     "restart_alone": _restart_alone,
     "make_run": _make_run,
+    "journey": _journey,
 }
 
 
