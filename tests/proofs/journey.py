@@ -53,8 +53,7 @@ def prove(folder: Path, pictures: Path) -> Figures:
             _listen(page, receiver)
             spent = _spend(stage, most=17)
             figures.require(answered=(spent, 17))
-            page.goto("/admin/billing/budget/")
-            expect(page.locator("#result_list")).to_contain_text("$0.85", timeout=PATIENCE_MS)
+            _see(page, "/admin/billing/budget/", "#result_list", "$0.85 spent")
             page.screenshot(path=pictures / "budget-filled.png", full_page=True)
             wait_until(lambda: _told(receiver, 80), PATIENCE_MS / 1000)
             figures.require(answered_before_the_end=(_spend(stage, most=10), 3))
@@ -92,6 +91,16 @@ def _choose(page: Page, field: str, name: str) -> None:
     page.get_by_role("option", name=name, exact=True).click()
 
 
+def _see(page: Page, address: str, place: str, text: str) -> None:
+    """Load the page again until it says so."""
+
+    def is_said() -> bool:
+        page.goto(address)
+        return text in page.locator(place).inner_text()
+
+    wait_until(is_said, PATIENCE_MS / 1000)
+
+
 def _price(page: Page) -> None:
     """$40 a million tokens in the book, a quarter more in the tier: 1,000 tokens are 5 cents."""
     page.goto("/admin/billing/pricebook/add/")
@@ -112,7 +121,7 @@ def _price(page: Page) -> None:
     expect(page.locator("#result_list")).to_contain_text("plus")
     page.goto("/admin/accounts/client/")
     page.get_by_role("link", name=CLIENT, exact=True).first.click()
-    _choose(page, "tier", "plus")
+    page.select_option("#id_tier", label="plus")
     page.click(_SAVE)
 
 
@@ -168,7 +177,7 @@ def _signed(receiver: Receiver) -> bool:
 
 def _raise(page: Page, pictures: Path) -> None:
     page.goto("/admin/billing/budget/")
-    page.locator("#result_list tbody tr a").first.click()
+    page.locator("#result_list tr", has_text=CLIENT).locator("a").first.click()
     page.fill("#id_amount_usd", "5")
     page.screenshot(path=pictures / "budget-raised.png", full_page=True)
     page.click(_SAVE)
@@ -178,12 +187,7 @@ def _raise(page: Page, pictures: Path) -> None:
 
 def _exported(page: Page, pictures: Path) -> str:
     """What the month's table says that the client was charged, once all of it is booked."""
-    page.goto("/admin/usage/requestlog/spending/?range=month&by=client")
-    for _ in range(30):
-        if "$1.20" in page.locator("#groups").inner_text():
-            break
-        page.wait_for_timeout(1_000)
-        page.reload()
+    _see(page, "/admin/usage/requestlog/spending/?range=month&by=client", "#groups", "$1.20")
     page.screenshot(path=pictures / "spending.png", full_page=True)
     with page.expect_download() as download:
         page.get_by_role("link", name="As CSV, exact", exact=True).click()
@@ -198,13 +202,15 @@ def _forecast(page: Page, pictures: Path) -> None:
     page.locator("#result_list input.action-select").first.check()
     page.locator("select[name=action]").first.select_option("run_now")
     page.locator("button[name=index], button[type=submit]:has-text('Run')").first.click()
-    for _ in range(60):
+    row = page.locator("#result_list tr", has_text=CLIENT)
+    cell = row.locator(".field-forecast a")
+
+    def is_there() -> bool:
         page.goto("/admin/billing/budget/")
-        cell = page.locator("#result_list .field-forecast").first
-        if cell.locator("a").count():
-            break
-        page.wait_for_timeout(1_000)
+        return cell.count() > 0
+
+    wait_until(is_there, PATIENCE_MS / 1000)
     page.screenshot(path=pictures / "budget-forecast.png", full_page=True)
-    cell.locator("a").first.click()
+    cell.first.click()
     expect(page.locator("canvas").first).to_be_visible()
     page.screenshot(path=pictures / "forecast.png", full_page=True)
