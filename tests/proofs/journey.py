@@ -202,7 +202,7 @@ def _forecast(page: Page, pictures: Path) -> None:
     """Asked for among the scheduled jobs; then in the list of budgets, and as a chart."""
     page.goto("/admin/configuration/scheduledjob/?q=forecast")
     page.locator("#result_list input.action-select").first.check()
-    page.locator("select[name=action]").first.select_option("run_now")
+    page.locator("select[name=action]").first.select_option("run_selected")
     page.locator("button[name=index], button[type=submit]:has-text('Run')").first.click()
     row = page.locator("#result_list tr", has_text=CLIENT)
     cell = row.locator(".field-forecast a")
