@@ -61,7 +61,7 @@ def prove(folder: Path, pictures: Path) -> Figures:
             _raise(page, pictures)
             figures.require(answered_after_the_raise=(_spend(stage, most=4), 4))
             owed = (spent + last + 4) * Decimal("0.05")
-            figures.require(charged_usd=(_exported(page, pictures, owed), owed))
+            figures.require(charged_usd=(_exported(page, pictures, owed), f"{owed:.9f}"))
             _forecast(page, pictures)
             figures.require(alerts_signed=(_signed(receiver), True))
             figures.require(verify_ledger=(stage.verdict(), "clean"))
@@ -187,7 +187,7 @@ def _raise(page: Page, pictures: Path) -> None:
     page.wait_for_timeout(2_000)  # every gateway follows within a second
 
 
-def _exported(page: Page, pictures: Path, owed: Decimal) -> Decimal:
+def _exported(page: Page, pictures: Path, owed: Decimal) -> str:
     """What the month's table says that the client was charged, once all of it is booked."""
     _see(page, "/admin/usage/requestlog/spending/?range=month&by=client", "#groups", f"${owed:.2f}")
     page.screenshot(path=pictures / "spending.png", full_page=True)
@@ -195,7 +195,7 @@ def _exported(page: Page, pictures: Path, owed: Decimal) -> Decimal:
         page.get_by_role("link", name="As CSV, exact", exact=True).click()
     lines = csv.DictReader(io.StringIO(download.value.path().read_text()))
     charged = {line["Client"]: line["charged_usd"] for line in lines}
-    return Decimal(charged[CLIENT])
+    return charged[CLIENT]
 
 
 def _forecast(page: Page, pictures: Path) -> None:
