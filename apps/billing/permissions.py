@@ -33,19 +33,23 @@ def register_own() -> None:
         "billing.budget",
         Rows(view=C.BILLING_READ, change=C.BILLING_WRITE, teams=SCOPES, changed_by=WITHIN_TEAM),
     )
-    for name in ("budgetstage", "budgetraise"):
-        register(
-            f"billing.{name}",
-            Rows(
-                view=C.BILLING_READ,
-                change=C.BILLING_WRITE,
-                teams=tuple(f"budget__{path}" for path in SCOPES),
-                changed_by=tuple(f"budget__{path}" for path in WITHIN_TEAM),
-            ),
-        )
+    of_budget = tuple(f"budget__{path}" for path in SCOPES)
+    register(
+        "billing.budgetstage",
+        Rows(
+            view=C.BILLING_READ,
+            change=C.BILLING_WRITE,
+            teams=of_budget,
+            changed_by=tuple(f"budget__{path}" for path in WITHIN_TEAM),
+        ),
+    )
+    register(  # to ask for one; who may change the budget decides
+        "billing.budgetraise",
+        Rows(view=C.BILLING_READ, change=C.LIMITS_WRITE, teams=of_budget),
+    )
     register(
         "billing.budgetwindow",
-        Rows(view=C.BILLING_READ, teams=tuple(f"budget__{path}" for path in SCOPES)),
+        Rows(view=C.BILLING_READ, teams=of_budget),
     )
     register("billing.ledgerentry", Rows(view=C.BILLING_READ, teams=("team_id",)))
     register("billing.closedperiod", Rows(view=C.BILLING_READ))

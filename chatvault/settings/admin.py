@@ -125,6 +125,7 @@ NAVIGATION: list[dict[str, Any]] = [
     _group(
         "Money and limits",
         _page("Budgets", "savings", "billing.budget"),
+        _page("Raises", "price_check", "billing.budgetraise"),
         _page("Forecasts", "trending_up", "forecasts.budgetforecast"),
         _page("What-if", "alt_route", "forecasts.whatif"),
         {

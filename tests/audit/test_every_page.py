@@ -89,6 +89,7 @@ ELSEWHERE: dict[str, str] = {
     "oauth.initialaccesstoken": "tests/oauth",
     "repricing.repricing": "tests/repricing",
     "forecasts.whatif": "tests/forecasts",
+    "billing.budgetraise": "tests/billing/test_budget_raises.py",
     "usage.usageexport": "tests/usage/reports/test_exports.py",
     "usage.errorgroup": "test_what_is_said_of_an_error_is_recorded",
     "billing.cataloguechange": "test_an_action_is_recorded_with_the_rows_that_were_chosen",

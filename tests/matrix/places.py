@@ -16,7 +16,7 @@ from django_celery_beat.models import IntervalSchedule
 from apps.accounts import permissions, signing
 from apps.accounts.models import ApiKey, Client, Membership, Team, User
 from apps.alerts.models import Alert, BudgetLines, Channel
-from apps.billing.models import Budget, Quota, QuotaOverride
+from apps.billing.models import Budget, BudgetRaise, Quota, QuotaOverride
 from apps.configuration.models import ScheduledJob
 from apps.oauth import services
 from chatvault.lib import clock
@@ -171,6 +171,14 @@ MADE: Final[dict[str, Callable[[Place], Model]]] = {
         author_name="somebody",
     ),
     "billing.budget": lambda place: make_budget(client=place.client),
+    "billing.budgetraise": lambda place: BudgetRaise.objects.create(
+        budget=place.row(Budget),
+        extra_nano=1,
+        starts_at=clock.now(),
+        ends_at=clock.now() + timedelta(days=1),
+        reason="a test",
+        author_name="somebody",
+    ),
     "forecasts.budgetforecast": lambda place: make_forecast(budget=place.row(Budget)),
     "forecasts.whatif": lambda place: make_what_if(client=place.client),
     "billing.ledgerentry": lambda place: make_ledger_entry(

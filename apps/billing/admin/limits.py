@@ -24,6 +24,7 @@ from apps.accounts.admin.pages import VersionedPage, actor_of, link_to
 from apps.accounts.roles import Capability
 from apps.billing import quota_history, quota_uses, services, words
 from apps.billing.admin import bars
+from apps.billing.admin.budget_raises import RaisesShown
 from apps.billing.admin.limit_forms import ON_WHAT, SCOPES, BudgetForm, OverrideForm, QuotaForm
 from apps.billing.admin.money import MoneyMedia
 from apps.billing.admin.outlook_columns import OutlookColumns
@@ -244,7 +245,7 @@ class StagesOnPage(TabularInline):
 
 
 @admin.register(Budget)
-class BudgetAdmin(OutlookColumns, ScopedAdmin):
+class BudgetAdmin(OutlookColumns, RaisesShown, ScopedAdmin):
     """The most that may be spent. Period and scope stay as they were made."""
 
     form = BudgetForm
@@ -280,10 +281,23 @@ class BudgetAdmin(OutlookColumns, ScopedAdmin):
                 )
             },
         ),
-        ("Now", {"fields": ("use", "stage_now", "resets_at", "forecast", "runs_out_on")}),
+        (
+            "Now",
+            {
+                "fields": (
+                    "use",
+                    "raises_shown",
+                    "stage_now",
+                    "resets_at",
+                    "forecast",
+                    "runs_out_on",
+                )
+            },
+        ),
     )
     readonly_fields = (
-        "scope_shown", "live_words", "use", "stage_now", "resets_at", "forecast", "runs_out_on",
+        "scope_shown", "live_words", "use", "raises_shown", "stage_now", "resets_at", "forecast",
+        "runs_out_on",
     )  # fmt: skip
     falls_with = (BudgetWindow, BudgetStage, BudgetRaise)
 
