@@ -116,7 +116,9 @@ def test_others_neither_ask_nor_see(budget):
     stranger = signed_in("admin", make_budget().client.team)
     assert ask(stranger, budget).status_code == 200
     assert ask(stranger, make_budget(alias=make_alias())).status_code == 200
-    assert ask(signed_in("member", budget.client.team), budget).status_code == 403
+    for role in ("member", "operator"):
+        assert ask(signed_in(role, budget.client.team), budget).status_code == 403
+    assert ask(signed_in("operator"), budget).status_code == 403
     assert not BudgetRaise.objects.exists()
     ask(signed_in("owner"), budget)
     assert decide(stranger, "approve") == 404

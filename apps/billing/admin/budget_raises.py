@@ -15,6 +15,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from apps.accounts import permissions
 from apps.accounts.admin.limited import asking
 from apps.accounts.admin.pages import Page, actor_of, link_to
 from apps.billing import budget_raises
@@ -97,6 +98,11 @@ class RaisesShown:
         return format_html('{}<a class="cv-link" href="{}">Ask for a raise</a>', told, url)
 
 
+def _sees(request: HttpRequest) -> bool:
+    """Whoever may change limits need not see money."""
+    return permissions.may(asking(request), "view", BudgetRaise)
+
+
 def _in_words(row: BudgetRaise) -> str:
     return f"{format_usd(row.extra_nano, 2)} until {row.ends_at:%Y-%m-%d %H:%M}"
 
@@ -131,6 +137,15 @@ class BudgetRaiseAdmin(Page):
 
     Media = MoneyMedia
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _sees(request) and super().has_view_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _sees(request) and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _sees(request) and super().has_change_permission(request, obj)
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -139,6 +154,13 @@ class BudgetRaiseAdmin(Page):
             return super().get_form(request, obj, *args, **kwargs | {"form": AskForm})
         form = type("DecideFormOfCaller", (DecideForm,), {"who": asking(request)})
         return super().get_form(request, obj, *args, **kwargs | {"form": form})
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Nobody asks for more of a budget that they do not see."""
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "budget" and field is not None:
+            field.queryset = permissions.limit(field.queryset, asking(request))
+        return field
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:

@@ -129,7 +129,6 @@ class PricingTierAdmin(BillExamples, VersionedPage):
     list_display = ("name", "price_book", "markup", "minimum", "fixed", "example", "clients_shown")
     list_filter = (("price_book", RelatedDropdownFilter),)
     list_filter_submit = True
-    list_select_related = ("price_book",)
     ordering = ("name",)
     search_fields = ("name", "price_book__name")
     autocomplete_fields = ("price_book",)
@@ -148,7 +147,7 @@ class PricingTierAdmin(BillExamples, VersionedPage):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PricingTier]:
         rows = super().get_queryset(request).annotate(client_count=Count("clients"))
-        return rows.select_related("current_terms")
+        return rows.select_related("price_book", "current_terms")
 
     def get_fieldsets(self, request: HttpRequest, obj: PricingTier | None = None) -> Any:
         """Who only looks sees the steps of volume where the versions are."""
