@@ -151,7 +151,7 @@ def test_numbers_of_json_that_are_none_are_faults():
         ("azure", gzip.compress(b"x" * 200_000), "Unpacked"),
         ("aws_cur", b"PAR1 nonsense PAR1", "Parquet file cannot be read"),
     ],
-    ids=lambda value: value if isinstance(value, str) else None,
+    ids=lambda value: value if isinstance(value, str) else "data",
 )
 def test_what_is_no_bill_is_refused_as_a_whole(form: str, data: bytes, reason: str):
     with pytest.raises(Unreadable, match=reason):
