@@ -61,6 +61,13 @@ class LedgerEntry(models.Model):
     class Meta:
         verbose_name_plural = "ledger entries"
         ordering = ["-id"]
+        indexes = [
+            models.Index(
+                fields=["booked_at"],
+                condition=Q(kind="adjustment"),
+                name="ledger_adjustment_by_time",
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["request_id", "number", "account"], name="ledger_entry_once"
