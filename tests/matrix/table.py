@@ -13,6 +13,7 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, Final
 
+from django.apps import apps
 from django.core.cache import cache
 from django.db import transaction
 from django.test import Client as Browser
@@ -45,6 +46,8 @@ API_ROWS: Final = {
     "quota-overrides": "billing.quotaoverride", "oauth": "oauth.application",
 }  # fmt: skip
 """Whose rows the arguments of `/api/v1/<word>/…` are."""
+ARGUMENTS: Final = {"raise_id": "billing.budgetraise"}
+"""Arguments that are of other rows than the first of their route."""
 
 
 def is_of_the_hot_path(route: Route) -> bool:
@@ -105,6 +108,8 @@ class World:
             absent = str(uuid.UUID(int=1)) if f"<uuid:{name}>" in line.route.pattern else _ABSENT
             return _WORDS.get(name, absent)
         place = self.own if line.row == "own" else self.other
+        if name in ARGUMENTS:
+            return str(place.row(apps.get_model(ARGUMENTS[name])).pk)
         model = model_of(line.route)
         assert model is not None, f"tests/matrix/table.py: whose rows does {line.route} name?"
         row = place.row(model)
@@ -113,8 +118,6 @@ class World:
 
 
 def model_of(route: Route) -> Any:
-    from django.apps import apps
-
     if route.model is not None:
         return route.model
     parts = route.pattern.split("/")

@@ -90,14 +90,28 @@ class ScopedAdmin(VersionedPage):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fieldsets if obj is None else (FOR_THEM, *self.fieldsets[1:])
 
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        services.limits_changed()
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        services.limits_changed()
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        services.limits_changed()
+        return super().log_deletions(request, queryset)
+
     @admin.action(description="Activate", permissions=["change"])
     def activate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         count = queryset.filter(is_active=False).update(is_active=True)
+        services.limits_changed()
         self.message_user(request, f"{count} {self.opts.verbose_name_plural} activated.")
 
     @admin.action(description="Deactivate", permissions=["change"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         count = queryset.filter(is_active=True).update(is_active=False)
+        services.limits_changed()
         self.message_user(request, f"{count} {self.opts.verbose_name_plural} deactivated.")
 
 
@@ -174,28 +188,6 @@ class QuotaAdmin(ScopedAdmin):
                 override.author = actor_of(request)
                 override.author_name = actor_of(request).get_username()
         super().save_formset(request, form, formset, change)
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        services.limits_changed()
-        return super().log_addition(request, obj, message)
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        services.limits_changed()
-        return super().log_change(request, obj, message)
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        services.limits_changed()
-        return super().log_deletions(request, queryset)
-
-    @admin.action(description="Activate", permissions=["change"])
-    def activate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        super().activate(request, queryset)
-        services.limits_changed()
-
-    @admin.action(description="Deactivate", permissions=["change"])
-    def deactivate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        super().deactivate(request, queryset)
-        services.limits_changed()
 
     @display(description="quota", ordering="ceiling")
     def in_words(self, quota: Quota) -> str:
