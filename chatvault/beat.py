@@ -57,6 +57,12 @@ TIMETABLE: Final[dict[str, Job]] = {
         "Looks for budgets that reached a line and for other troubles; sends alerts that wait.",
         is_recorded=False,
     ),
+    "roll-budgets-over": Job(
+        "apps.billing.tasks.roll_budgets_over",
+        Every(_MINUTE_S),
+        "Has gateways learn what is left of budgets that roll over once a period has begun.",
+        is_recorded=False,
+    ),
     "forget-alerts": Job(
         "apps.alerts.tasks.forget_alerts",
         Daily(2, 20),

@@ -9,7 +9,7 @@ the stored digest; empty: every key) and `accounts.holder` (subject: `user:3`, `
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from django.db import transaction
@@ -50,6 +50,11 @@ def after_commit(topic: str, subject: str = "") -> None:
             prune()
         if _messenger.publish is not None:
             transaction.on_commit(_messenger.publish, robust=True)
+
+
+def was_told(topic: str, *, since: datetime) -> bool:
+    """Whether it was announced then or later; of the time that announcements are kept."""
+    return Announcement.objects.filter(topic=topic, created_at__gte=since).exists()
 
 
 def since(last_id: int) -> tuple[int, list[Announced]]:

@@ -8,7 +8,8 @@ from datetime import time as clock_time
 from typing import Any, ClassVar
 
 from django.http import Http404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -30,6 +31,7 @@ from chatvault.lib.redact import mask
 _MOST_ID = 2**63 - 1
 
 
+@extend_schema_field(OpenApiTypes.DATETIME)
 class InstantField(serializers.Field[Any, Any, Any, Any]):
     """A day, which begins at midnight in UTC, or a time with its zone."""
 

@@ -151,6 +151,19 @@ class UsageExportAdmin(Page):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever sees everybody's removes their own, unless they may do everything."""
+        if not super().has_delete_permission(request, obj):
+            return False
+        return obj is None or self._own(request).filter(pk=getattr(obj, "pk", obj)).exists()
+
+    def _own(self, request: HttpRequest) -> QuerySet[UsageExport]:
+        who = asking(request)
+        found: QuerySet[UsageExport] = (
+            UsageExport.objects.all() if who.is_owner else exports.own(who)
+        )
+        return found
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageExport]:
         who = asking(request)
         if who.may(Capability.USAGE_READ):
@@ -192,7 +205,7 @@ class UsageExportAdmin(Page):
         exports.remove(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        for row in queryset:
+        for row in queryset.filter(pk__in=self._own(request).values("pk")):
             exports.remove(row)
 
     def get_urls(self) -> list[URLPattern]:
