@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import Min, Model
@@ -105,42 +105,74 @@ def insert_hours(start: datetime, end: datetime) -> None:
     """Sums of hours that have none yet, from their rows: what rollups.recompute makes one by one,
     for many rows at once. Call it in the transaction that brings the rows."""
     bounds = [connection.ops.adapt_datetimefield_value(at) for at in (start, end)]
-    hour = _HOURS[connection.vendor]
     with connection.cursor() as cursor:
-        for statement in (
-            _insertion(HourlyRollup, sources.ROWS, sources.HOURS, hour),
-            _insertion(TagHour, sources.ROWS_BY_TAG, sources.TAG_HOURS, hour),
-            *(_latencies(LatencyHour, kind, column, hour) for kind, column in _TIMED),
-        ):
-            cursor.execute(statement, bounds)
+        for model in (HourlyRollup, TagHour, LatencyHour):
+            for sums in _of_hours(model):
+                cursor.execute(_insertion(model, sums), bounds)
+
+
+def hours_of_rows(model: type[Model]) -> list[str]:
+    """What the rows between two times say that this table of sums of hours must hold: statements
+    whose columns have its names; together they give all its rows."""
+    return [sums.text for sums in _of_hours(model)]
+
+
+class _Selection(NamedTuple):
+    """A SELECT from request rows, whose last two values are the bounds of their time."""
+
+    columns: list[str]
+    text: str
+
+
+def _of_hours(model: type[Model]) -> list[_Selection]:
+    hour = _HOURS[connection.vendor]
+    if model is LatencyHour:
+        return [_latencies(kind, column, hour) for kind, column in _TIMED]
+    if model is TagHour:
+        return [_selection(sources.ROWS_BY_TAG, sources.TAG_HOURS, hour)]
+    return [_selection(sources.ROWS, sources.HOURS, hour)]
 
 
 def _statements() -> list[str]:
     """INSERT … SELECT for each table of sums; values: the day, and its bounds."""
     return [
-        _insertion(DayRollup, sources.ROWS, sources.DAYS),
-        _insertion(TagDay, sources.ROWS_BY_TAG, sources.TAG_DAYS),
-        *(_latencies(LatencyDay, kind, column) for kind, column in _TIMED),
+        _insertion(DayRollup, _selection(sources.ROWS, sources.DAYS)),
+        _insertion(TagDay, _selection(sources.ROWS_BY_TAG, sources.TAG_DAYS)),
+        *(_insertion(LatencyDay, _latencies(kind, column)) for kind, column in _TIMED),
     ]
 
 
-def _insertion(model: type[Model], rows: Source, sums: Source, time: str = "") -> str:
+def _insertion(model: type[Model], sums: _Selection) -> str:
+    return " ".join(
+        ["INSERT INTO", model._meta.db_table, "(", _listed(sums.columns), ")", sums.text]
+    )
+
+
+def _selection(rows: Source, sums: Source, time: str = "") -> _Selection:
     groups = {column: sources.column_of(rows, name) for name, column in sums.dimensions.items()}
-    added = {name: f"SUM({rows.sums[name]})" for name in SUMS}
-    words = ["INSERT INTO", model._meta.db_table, "(", _listed([sums.time, *groups, *added])]
-    words += [") SELECT", _listed([time or "%s", *groups.values(), *added.values()]), "FROM"]
+    values = {sums.time: time or "%s", **groups} | {
+        name: f"SUM({rows.sums[name]})" for name in SUMS
+    }
+    words = ["SELECT", _named(values), "FROM"]
     words += [rows.table, "r", rows.joins.get(connection.vendor, ""), _BETWEEN]
-    return " ".join([*words, "GROUP BY", _listed([*groups.values(), *([time] if time else [])])])
+    words += ["GROUP BY", _listed([*groups.values(), *([time] if time else [])])]
+    return _Selection(list(values), " ".join(words))
 
 
-def _latencies(model: type[Model], kind: str, column: str, time: str = "") -> str:
-    groups = [sources.column_of(sources.ROWS, name) for name in LATENCIES_BY]
-    groups.append(bucket_sql(f"r.{column}"))
-    columns = ["hour" if time else "day", *LATENCIES_BY.values(), "bucket", "kind", "count"]
-    words = ["INSERT INTO", model._meta.db_table, "(", _listed(columns), ") SELECT"]
-    words += [_listed([time or "%s", *groups]), f", '{kind}', COUNT(*) FROM usage_requestlog r"]
-    words += [_BETWEEN, f"AND r.{column} IS NOT NULL GROUP BY"]
-    return " ".join([*words, _listed([*groups, *([time] if time else [])])])
+def _latencies(kind: str, column: str, time: str = "") -> _Selection:
+    groups = {
+        place: sources.column_of(sources.ROWS, name) for name, place in LATENCIES_BY.items()
+    } | {"bucket": bucket_sql(f"r.{column}")}
+    values = {"hour" if time else "day": time or "%s", **groups}
+    values |= {"kind": f"'{kind}'", "count": "COUNT(*)"}
+    words = ["SELECT", _named(values), "FROM usage_requestlog r", _BETWEEN]
+    words += [f"AND r.{column} IS NOT NULL GROUP BY"]
+    words += [_listed([*groups.values(), *([time] if time else [])])]
+    return _Selection(list(values), " ".join(words))
+
+
+def _named(values: dict[str, str]) -> str:
+    return _listed(f"{value} AS {name}" for name, value in values.items())
 
 
 _TIMED: Final = (("total", "latency_ms"), ("first", "first_token_ms"))

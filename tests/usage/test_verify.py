@@ -10,7 +10,14 @@ from django.db import connection
 from apps.billing import ledger, ledger_guard
 from apps.billing.models import Budget, BudgetWindow, LedgerEntry
 from apps.providers.adapters.contract import Usage
-from apps.usage.models import HourlyRollup, JournalCursor, OpenIntent, RequestLog
+from apps.usage.models import (
+    HourlyRollup,
+    JournalCursor,
+    LatencyHour,
+    OpenIntent,
+    RequestLog,
+    TagHour,
+)
 from apps.usage.verify import ALL, verify
 from chatvault.lib import clock
 from chatvault.lib.ids import uuid7_bytes
@@ -72,6 +79,15 @@ DAMAGES = {
     "a row costs more": lambda: RequestLog.objects.update(charged_nano=1),
     "a rollup counts twice": lambda: HourlyRollup.objects.update(requests=6),
     "a rollup is gone": lambda: HourlyRollup.objects.all().delete(),
+    "a sum that no row has": lambda: HourlyRollup.objects.create(
+        hour=HourlyRollup.objects.latest("hour").hour + timedelta(days=2),
+        **{"team_id": 31, "client_id": 21, "key_id": 11, "alias": "smart"},
+    ),
+    "a histogram counts more": lambda: LatencyHour.objects.update(count=7),
+    "a tag has a sum": lambda: TagHour.objects.create(
+        hour=HourlyRollup.objects.latest("hour").hour,
+        **{"tag": "project=atlas", "team_id": 31, "client_id": 21, "alias": "smart"},
+    ),
     "a rollup went to another key": lambda: HourlyRollup.objects.update(key_id=12),
     "a budget has spent less": lambda: BudgetWindow.objects.update(settled_nano=1),
     "an adjustment has no author": lambda: adjusted(author_name=""),
@@ -101,6 +117,16 @@ def test_every_difference_is_found(booked, capsys, damage):
         call_command("verify_ledger")
     assert ended.value.code == 1
     assert "DIFFER" in capsys.readouterr().out
+
+
+def test_an_hour_that_differs_is_shown_with_both_its_sums(booked):
+    HourlyRollup.objects.update(requests=6)
+    finding = next(one for one in verify() if one.code == "rollups")
+    assert (finding.checked, finding.differences) == (1, 1)
+    (example,) = finding.examples
+    assert "(6, " in example.text.partition(" kept, ")[0]
+    assert "(3, " in example.text.partition(" kept, ")[2]
+    assert (example.kind, example.ref) == ("hour", HourlyRollup.objects.get().hour.isoformat())
 
 
 def test_what_is_in_order_is_no_difference(booked):
