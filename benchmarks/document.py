@@ -100,6 +100,9 @@ make bench                                             # everything, about {minu
 Needs two cores, a C compiler, and node with npm for Portkey. The other gateways are installed into
 `benchmarks/.env/` from pinned files: `benchmarks/requirements/` and `benchmarks/portkey/`.
 The raw rounds are left in `benchmarks/.env/rounds.json`.
+
+Reports, the request log, exports and ingest beside reads: [benchmarks of
+reports](benchmarks-reports.md).
 {notes}"""
 
 WHAT_IS_ON = {
