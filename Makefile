@@ -79,7 +79,7 @@ proofs: install-dev ## Kill, crowd and clone real ChatVaults: do the promises ho
 proofs-queue: install-dev ## Kill RabbitMQ and Redis under real workers: does every job get done? (a minute)
 	@scripts/package.sh redis-server redis-server "the tests of the queue"
 	@scripts/package.sh /usr/sbin/rabbitmq-server rabbitmq-server "the tests of the queue"
-	@CHATVAULT_TEST_RABBIT=1 $(PYTHON_BIN) -m pytest -q -n 0 tests/run/test_workers.py
+	@CHATVAULT_TEST_BROKERS=1 $(PYTHON_BIN) -m pytest -q -n 0 tests/run/test_workers.py
 
 .PHONY: proofs-books
 proofs-books: install-dev ## Kill a worker that books a repricing: is it booked once? (a minute)

@@ -18,8 +18,8 @@ from tests.servers.valkey import ValkeyServer
 __all__ = ["rabbit_server"]
 
 pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
-with_rabbit = pytest.mark.skipif(
-    not os.environ.get("CHATVAULT_TEST_RABBIT"), reason="`make proofs-queue`"
+slow = pytest.mark.skipif(
+    not os.environ.get("CHATVAULT_TEST_BROKERS"), reason="`make proofs-queue`"
 )
 
 
@@ -107,6 +107,7 @@ def stops_after_its_job(crew: Crew, worker: Hand) -> None:
     assert [run[0] for run in crew.ask("runs", "roll-up-recent-hours")] == ["done"]
 
 
+@slow
 def test_a_worker_outlives_its_redis(
     tmp_path: Path, prepared: Path, valkey_server: ValkeyServer, valkey_url: str
 ) -> None:
@@ -115,7 +116,7 @@ def test_a_worker_outlives_its_redis(
         stops_after_its_job(crew, crew.worker())
 
 
-@with_rabbit
+@slow
 def test_a_worker_outlives_its_rabbit(
     tmp_path: Path, prepared: Path, rabbit_server: RabbitServer
 ) -> None:
@@ -123,7 +124,8 @@ def test_a_worker_outlives_its_rabbit(
         survives_its_broker(crew, rabbit_server)
 
 
-@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbit", marks=with_rabbit)])
+@slow
+@pytest.mark.parametrize("broker", ["redis", "rabbit"])
 def test_a_lost_acknowledgement_keeps_nobody_from_working(
     tmp_path: Path, prepared: Path, broker: str, request: pytest.FixtureRequest
 ) -> None:
