@@ -88,7 +88,7 @@ def _traffic() -> RequestLog:
             charged_nano=charged,
             cost_nano=charged // 2,
         )
-    rollups.recompute(now - timedelta(days=32), now + timedelta(hours=1))
+        rollups.recompute(at, at + timedelta(seconds=1))
     return row
 
 
