@@ -88,7 +88,7 @@ def _size() -> dict[str, int]:
         for name, table in (
             ("requests", "usage_requestlog"),
             ("entries", "billing_ledgerentry"),
-            ("hours", "usage_hourlyrollup"),
+            ("hours", "usage_hoursums"),
             ("days", "usage_dayrollup"),
             ("latencies", "usage_latencyday"),
         ):
