@@ -103,10 +103,14 @@ class Budgets(_OfScope):
     )
 
     def label(self, key: Key) -> str:
-        """Without what is at its default: `budgets[month]`, `budgets[rolling/30]`."""
+        """Such as `budgets[month]` or `budgets[rolling/30]`."""
+        return f"{self.name}[{self.key_text(key)}]"
+
+    def key_text(self, key: Key) -> str:
+        """Without what is at its default."""
         period, days, zone = key
         parts = [str(period), *([str(days)] if days else []), *([str(zone)] * (zone != "UTC"))]
-        return f"{self.name}[{'/'.join(parts)}]"
+        return "/".join(parts)
 
     def export(self, row: Any) -> dict[str, Any]:
         item = super().export(row)

@@ -64,6 +64,10 @@ class Collection:
     def label(self, key: Key) -> str:
         return f"{self.name}[{'/'.join(str(part) for part in key)}]"
 
+    def key_text(self, key: Key) -> str:
+        """The key as people read it; parts that are None are left out."""
+        return "/".join(str(part) for part in key if part is not None)
+
     # Reading rows.
 
     def rows(self) -> QuerySet[Any]:

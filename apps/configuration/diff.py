@@ -81,7 +81,7 @@ def _value(write: Any, default: Any, item: dict[str, Any], name: str) -> Any:
 
 def _name(collection: Collection, item: dict[str, Any]) -> str:
     values = [item.get(name, collection.field(name).default) for name in collection.key_fields]
-    return "/".join(str(value) for value in values if value is not None)
+    return collection.key_text(tuple(values))
 
 
 def _summary(collection: Collection, item: dict[str, Any]) -> str:

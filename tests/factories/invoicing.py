@@ -29,7 +29,7 @@ def make_statement(**fields: Any) -> Statement:
     defaults = {
         "number": number,
         "reference": f"ST-{number:06}",
-        "team_id": 1,
+        "team_id": number,
         "starts_at": datetime(2026, 10, 1, tzinfo=UTC),
         "ends_at": datetime(2026, 11, 1, tzinfo=UTC),
         "time_zone": "UTC",

@@ -64,7 +64,7 @@ def make_tag_hour(**fields: Any) -> TagHour:
 def make_latency_hour(**fields: Any) -> LatencyHour:
     hour = clock.now().replace(minute=0, second=0, microsecond=0)
     defaults = {
-        "hour": hour, "team_id": 1, "client_id": 1, "alias": "gpt-4o-mini",
+        "hour": hour, "team_id": 1, "client_id": 1, "alias": unique("alias"),
         "kind": LatencyHour.Kind.TOTAL, "bucket": 50, "count": 1,
     }  # fmt: skip
     return LatencyHour.objects.create(**defaults | fields)

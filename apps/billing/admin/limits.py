@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet, prefetch_related_objects
+from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -349,9 +351,26 @@ class QuotasOnPage(_OnPage):
         return words.quota_in_words(quota) if quota.pk else "–"
 
 
+class _OnePeriodEach(BaseInlineFormSet):
+    """Two budgets of one period are told in the form, not by the database."""
+
+    def clean(self) -> None:
+        super().clean()
+        seen: set[tuple[str, int, str]] = set()
+        for form in self.forms:
+            if form in self.deleted_forms or not (form.has_changed() or form.instance.pk):
+                continue
+            budget = form.instance
+            key = (budget.period, budget.length_days, budget.time_zone)
+            if key in seen:
+                raise ValidationError("Please correct the duplicate data for period.")
+            seen.add(key)
+
+
 class BudgetsOnPage(_OnPage):
     model = Budget
     form = BudgetForm
+    formset = _OnePeriodEach
     fields = ("amount_usd", "period", "use", "is_active")
     readonly_fields = ("use",)
 
