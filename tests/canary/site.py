@@ -20,7 +20,7 @@ from tests.canary.sinks import Place
 from tests.fakes.collector import Collector
 from tests.fakes.upstream import CANARY as OF_UPSTREAM
 from tests.fakes.upstream import FakeUpstream
-from tests.run.tree import ROOT, Tree, environment
+from tests.run.tree import ROOT, Tree, environment, with_tables
 from tests.servers.postgres import running_postgres
 from tests.servers.valkey import ValkeyServer
 
@@ -165,7 +165,7 @@ def running(folder: Path, models: dict[str, str], *, with_servers: bool) -> Iter
         postgres_url, valkey = "", None
         if with_servers:
             postgres_url, valkey = _servers(stack, folder, marks, secret_files, more)
-        tree = stack.enter_context(Tree(folder / "home", **more))
+        tree = stack.enter_context(Tree(with_tables(folder / "home"), **more))
         tree.ready()
         site = Site(tree, upstream, collector, folder, more, marks, models=list(models),
                     postgres_url=postgres_url, valkey=valkey)  # fmt: skip

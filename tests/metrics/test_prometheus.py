@@ -12,7 +12,7 @@ import pytest
 from tests.metrics.folk import samples
 from tests.metrics.rules import alerts, dashboard_queries, measured, metrics_in, rules
 from tests.metrics.scraped import TOKEN, Prometheus, set_up, settings, traffic
-from tests.run.tree import Tree
+from tests.run.tree import Tree, with_tables
 
 pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
 
@@ -48,7 +48,7 @@ def more(valkey_server) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory, more: dict[str, str]) -> Iterator[Tree]:
-    with Tree(tmp_path_factory.mktemp("scraped") / "home", **more) as started:
+    with Tree(with_tables(tmp_path_factory.mktemp("scraped") / "home"), **more) as started:
         yield started.ready()
 
 

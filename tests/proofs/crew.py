@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.proofs.stage import wait_until
-from tests.run.tree import ROOT, environment
+from tests.run.tree import ROOT, environment, with_tables
 
 _PATIENCE_S = 60.0
 
 
 def prepare(home: Path, **more: str) -> Path:
     """A home with secrets and, unless it is elsewhere, a migrated database."""
+    if "DATABASE_URL" not in more:
+        with_tables(home)
     done = subprocess.run(
         [sys.executable, "manage.py", "prepare"],
         cwd=ROOT,

@@ -19,7 +19,7 @@ import yaml
 from benchmarks.processes import free_port, tree
 from tests.fakes.upstream import Seen
 from tests.fakes.upstream.oracle import read_oracle
-from tests.run.tree import ROOT, Tree, environment, is_running
+from tests.run.tree import ROOT, Tree, environment, is_running, with_tables
 
 PATIENCE_S = 60.0
 
@@ -77,7 +77,7 @@ class Stage:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> "Stage":
-        self.tree = Tree(self.home, **self._more).ready()
+        self.tree = Tree(with_tables(self.home), **self._more).ready()
         return self
 
     def running(self) -> Tree:

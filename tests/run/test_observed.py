@@ -23,7 +23,7 @@ import yaml
 from tests.fakes.collector import Collector
 from tests.fakes.upstream import CANARY as UPSTREAM_CANARY
 from tests.fakes.upstream import FakeUpstream
-from tests.run.tree import ROOT, Tree, environment
+from tests.run.tree import ROOT, Tree, environment, with_tables
 
 pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
 
@@ -100,7 +100,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
             "OTEL_EXPORTER_OTLP_HEADERS": f"x-token={TOKEN}",
         }
-        with Tree(folder / "home", **more) as tree:
+        with Tree(with_tables(folder / "home"), **more) as tree:
             tree.ready()
             subprocess.run(
                 [sys.executable, "manage.py", "config", "apply", "-"],
