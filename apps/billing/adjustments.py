@@ -25,6 +25,8 @@ ADJUSTMENT: Final = "adjustment"
 LATE_SETTLEMENT: Final = 1
 STANDING: Final = "standing:"  # how batches of standing amounts begin
 CHUNK: Final = 500
+Follower = Callable[[Sequence[LedgerEntry]], None]
+_followers: list[Follower] = []
 _PARTIES: Final = (
     "team_id",
     "client_id",
@@ -73,6 +75,11 @@ class Corrected(msgspec.Struct, frozen=True):
     repeated: int = 0  # booked by an earlier run of the same batch
     cost_nano: int = 0
     charged_nano: int = 0
+
+
+def follow(follower: Follower) -> None:
+    """Have it called with the entries of each chunk, in the transaction that books them."""
+    _followers.append(follower)
 
 
 def adjust(
@@ -178,6 +185,8 @@ def _book(
         entries += _entries(one, _found(booked, one, batch.batch_id), batch)
     _refuse_closed(entries)
     LedgerEntry.objects.bulk_create(entries)
+    for follower in _followers:
+        follower(entries)
     charges = [_charge(entry) for entry in entries if entry.account == LedgerEntry.Account.CLIENT]
     shared_limits.post_after_commit(budget_windows.book(charges, clock.now()))
     return entries, len(known)

@@ -16,7 +16,7 @@ from apps.billing import budget_windows, quota_history
 from apps.billing.budget_windows import Booked, Charge
 from apps.billing.ledger import LATE_SETTLEMENT, LedgerRow, Parties, as_text, late_entries
 from apps.billing.models import LedgerEntry
-from apps.usage import error_groups, rows, store, sums
+from apps.usage import day_sums, error_groups, rows, store, sums
 from apps.usage.models import JournalCursor, OpenIntent, RequestLog
 from apps.usage.names import Names
 from apps.usage.open_requests import Closed, OpenRequest
@@ -148,6 +148,7 @@ def _book_late(settles: list[Settle], created_at: str) -> tuple[list[Charge], li
     charges: list[Charge] = []
     entries: list[LedgerRow] = []
     orphans: list[Settle] = []
+    changed: list[datetime] = []
     for request_id, settle in zip(ids, settles, strict=True):
         row = booked.get(request_id)
         if row is None:
@@ -158,6 +159,7 @@ def _book_late(settles: list[Settle], created_at: str) -> tuple[list[Charge], li
             continue
         adjusted.add(request_id)
         delta = settle.charged_nano - row.charged_nano
+        changed.append(row.started_at)
         entries += late_entries(
             _parties(row),
             cost_delta=settle.cost_nano - row.cost_nano,
@@ -167,6 +169,7 @@ def _book_late(settles: list[Settle], created_at: str) -> tuple[list[Charge], li
         )
         charges.append(_charge(row, delta))
     store.insert(entries)
+    day_sums.forget(changed)
     return charges, orphans
 
 

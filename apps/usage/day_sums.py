@@ -1,33 +1,36 @@
 """Sums of whole UTC days, made when a day is over, for reports of long spans.
 
-A day is summed up once. Who adds to one of its hours later, because a request came late, takes
-the sum's validity away in the same transaction (`forget`), and reports add up hours until the job
-has summed the day up anew. So a sum is never wrong, only missing for a while.
+A day is summed up once. Who adds to one of its hours later, because a request came late or was
+corrected, takes the sum's validity away in the same transaction (`forget`), and reports add up
+hours until the job has summed the day up anew. So a sum is never wrong, only missing for a while.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import Min, Model
 
 from apps.billing import budget_windows
-from apps.usage.latency_buckets import bucket_sql
+from apps.billing.models import LedgerEntry
+from apps.usage.latency_buckets import Histogram, bucket_sql
 from apps.usage.models import (
     DayRollup,
+    DayView,
     HourlyRollup,
     KeptSince,
-    LatencyDay,
     LatencyHour,
+    LatencyView,
     SummedDay,
     TagDay,
     TagHour,
 )
-from apps.usage.reports import sources
-from apps.usage.reports.sources import LATENCIES_BY, SUMS, Source
+from apps.usage.reports import sources, tables, views
+from apps.usage.reports.query import Dimension
+from apps.usage.reports.tables import ADJUSTED, LATENCIES_BY, SUMS, Source
 from chatvault.lib import clock
 
 _DAY: Final = timedelta(days=1)
@@ -36,12 +39,17 @@ _KEPT_BACK: Final = timedelta(hours=2)
 Progress = Callable[[int, int], None]
 
 
-def forget(hours: Iterable[datetime]) -> None:
-    """The sums of these hours change in this transaction. Days that are not over have no sums."""
+def forget(times: Iterable[datetime]) -> None:
+    """What was at these times changes in this transaction. Days that are not over have no sums."""
     today = _day_of(clock.now())
-    days = {day for hour in hours if (day := _day_of(hour)) < today}
+    days = {day for at in times if (day := _day_of(at)) < today}
     if days:
         SummedDay.objects.filter(day__in=days).delete()
+
+
+def adjusted(entries: Iterable[LedgerEntry]) -> None:
+    """In this transaction the ledger says otherwise of these times."""
+    forget({entry.booked_at for entry in entries})
 
 
 def sum_up(progress: Progress | None = None) -> int:
@@ -67,7 +75,9 @@ def due() -> list[datetime]:
     if since := KeptSince.of(KeptSince.Subject.REQUESTS):
         first = max(first, since)
         first = first if first == _day_of(first) else _day_of(first) + _DAY
-    known = set(SummedDay.objects.filter(is_ready=True).values_list("day", flat=True))
+    known = set(
+        SummedDay.objects.filter(is_ready=True, form=views.FORM).values_list("day", flat=True)
+    )
     days = []
     day = _day_of(clock.now() - _KEPT_BACK) - _DAY
     while day >= _day_of(first):
@@ -82,15 +92,21 @@ def sum_up_day(day: datetime) -> bool:
     with transaction.atomic():
         budget_windows.lock()  # whoever adds to its hours now has not seen the mark
         SummedDay.objects.filter(day=day).delete()
-        mark = SummedDay.objects.create(day=day)
+        mark = SummedDay.objects.create(day=day, form=views.FORM)
     bounds = [connection.ops.adapt_datetimefield_value(at) for at in (day, day + _DAY)]
     with transaction.atomic():
-        DayRollup.objects.filter(day=day).delete()
-        LatencyDay.objects.filter(day=day).delete()
-        TagDay.objects.filter(day=day).delete()
+        for model in (DayRollup, TagDay, DayView):
+            model._default_manager.filter(day=day).delete()
+        LatencyView.objects.filter(start__gte=day, start__lt=day + _DAY).delete()
         with connection.cursor() as cursor:
             for statement in _statements():
                 cursor.execute(statement, [bounds[0], *bounds])
+            for view in views.SUMS_OF_DAYS:
+                cursor.execute(_view(view), bounds[:1])
+        for view in views.LATENCIES_OF_DAYS:
+            LatencyView.objects.bulk_create(histograms(view, day), batch_size=500)
+        for view in views.LATENCIES_OF_HOURS:
+            LatencyView.objects.bulk_create(histograms(view, day, by_hour=True), batch_size=500)
         if not SummedDay.objects.filter(pk=mark.pk).update(is_ready=True):
             transaction.set_rollback(True)
             return False
@@ -129,16 +145,58 @@ def _of_hours(model: type[Model]) -> list[_Selection]:
     if model is LatencyHour:
         return [_latencies(kind, column, hour) for kind, column in _TIMED]
     if model is TagHour:
-        return [_selection(sources.ROWS_BY_TAG, sources.TAG_HOURS, hour)]
-    return [_selection(sources.ROWS, sources.HOURS, hour)]
+        return [_selection(tables.ROWS_BY_TAG, tables.TAG_HOURS, hour)]
+    return [_selection(tables.ROWS, tables.HOURS, hour)]
 
 
 def _statements() -> list[str]:
     """INSERT … SELECT for each table of sums; values: the day, and its bounds."""
     return [
-        _insertion(DayRollup, _selection(sources.ROWS, sources.DAYS)),
-        _insertion(TagDay, _selection(sources.ROWS_BY_TAG, sources.TAG_DAYS)),
-        *(_insertion(LatencyDay, _latencies(kind, column)) for kind, column in _TIMED),
+        _insertion(model, _selection(source, of_days))
+        for model, of_days, source in (
+            (DayRollup, tables.DAYS, tables.ROWS),
+            (DayRollup, tables.DAYS, tables.ADJUSTMENTS_OF_REQUESTS),
+            (TagDay, tables.TAG_DAYS, tables.ROWS_BY_TAG),
+            (TagDay, tables.TAG_DAYS, tables.ADJUSTMENTS_BY_TAG),
+        )
+    ]
+
+
+def _view(view: Source) -> str:
+    """INSERT … SELECT from the sums of a day by everything; value: the day."""
+    columns = ["day", *view.dimensions.values()]
+    names = (*SUMS, *ADJUSTED)
+    values = [f"'{view.view}'", *columns, *(f"SUM({name})" for name in names)]
+    whole = tables.TAG_DAYS if Dimension.TAG in view.dimensions else tables.DAYS
+    selected = ["SELECT", _listed(values), "FROM", whole.table]
+    selected += ["WHERE day = %s GROUP BY", _listed(columns)]
+    return _insertion(DayView, _Selection(["view", *columns, *names], " ".join(selected)))
+
+
+def histograms(view: Source, day: datetime, *, by_hour: bool = False) -> list[LatencyView]:
+    """What the rows of a day say of how long requests took, in the groups of a view."""
+    found: dict[tuple[Any, ...], Histogram] = {}
+    bounds = [connection.ops.adapt_datetimefield_value(at) for at in (day, day + _DAY)]
+    start = _HOURS[connection.vendor] if by_hour else "''"
+    groups = [start, *(sources.column_of(tables.ROWS, name) for name in view.dimensions)]
+    marks = _listed(str(number) for number in range(1, len(groups) + 2))
+    with connection.cursor() as cursor:
+        for kind, column in _TIMED:
+            columns = _listed([*groups, bucket_sql(f"r.{column}")])
+            words = ["SELECT", columns, ", COUNT(*) FROM usage_requestlog r", _between(tables.ROWS)]
+            words += [f"AND r.{column} IS NOT NULL GROUP BY", marks]
+            cursor.execute(" ".join(words), bounds)
+            for *group, bucket, count in cursor.fetchall():
+                found.setdefault((kind, *group), Histogram()).count(bucket, count)
+    names = ("kind", "start", *view.dimensions.values())
+    return [
+        LatencyView(
+            view=view.view,
+            **dict(zip(names, key, strict=True))
+            | {"start": sources.as_instant(key[1]) if by_hour else day},
+            **histogram.packed()._asdict(),
+        )
+        for key, histogram in found.items()
     ]
 
 
@@ -150,24 +208,23 @@ def _insertion(model: type[Model], sums: _Selection) -> str:
 
 def _selection(rows: Source, sums: Source, time: str = "") -> _Selection:
     groups = {column: sources.column_of(rows, name) for name, column in sums.dimensions.items()}
-    values = {sums.time: time or "%s", **groups} | {
-        name: f"SUM({rows.sums[name]})" for name in SUMS
-    }
+    names = SUMS if time else (*SUMS, *ADJUSTED)
+    values = {sums.time: time or "%s", **groups}
+    values |= {name: f"SUM({rows.sums[name]})" for name in names}
     words = ["SELECT", _named(values), "FROM"]
-    words += [rows.table, "r", rows.joins.get(connection.vendor, ""), _BETWEEN]
+    words += [rows.table, "r", rows.joins.get(connection.vendor, ""), _between(rows)]
     words += ["GROUP BY", _listed([*groups.values(), *([time] if time else [])])]
     return _Selection(list(values), " ".join(words))
 
 
-def _latencies(kind: str, column: str, time: str = "") -> _Selection:
+def _latencies(kind: str, column: str, hour: str) -> _Selection:
     groups = {
-        place: sources.column_of(sources.ROWS, name) for name, place in LATENCIES_BY.items()
+        place: sources.column_of(tables.ROWS, name) for name, place in LATENCIES_BY.items()
     } | {"bucket": bucket_sql(f"r.{column}")}
-    values = {"hour" if time else "day": time or "%s", **groups}
-    values |= {"kind": f"'{kind}'", "count": "COUNT(*)"}
-    words = ["SELECT", _named(values), "FROM usage_requestlog r", _BETWEEN]
-    words += [f"AND r.{column} IS NOT NULL GROUP BY"]
-    words += [_listed([*groups.values(), *([time] if time else [])])]
+    values = {"hour": hour, **groups, "kind": f"'{kind}'", "count": "COUNT(*)"}
+    words = ["SELECT", _named(values), "FROM usage_requestlog r"]
+    words += [_between(tables.ROWS), f"AND r.{column} IS NOT NULL GROUP BY"]
+    words += [_listed([*groups.values(), hour])]
     return _Selection(list(values), " ".join(words))
 
 
@@ -186,4 +243,6 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-_BETWEEN: Final = "WHERE r.started_at >= %s AND r.started_at < %s"
+def _between(source: Source) -> str:
+    only = f"{source.only} AND " if source.only else ""
+    return f"WHERE {only}r.{source.time} >= %s AND r.{source.time} < %s"

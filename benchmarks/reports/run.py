@@ -58,7 +58,9 @@ def _fill(rows: int, days: int) -> dict[str, float]:
     day_sums.sum_up(lambda done, total: print(f"\rsummed up {done} of {total} days", end=""))
     summed = time.monotonic()
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE usage_dayrollup, usage_latencyday, usage_tagday")
+        cursor.execute(
+            "VACUUM ANALYZE usage_dayrollup, usage_dayview, usage_latencyview, usage_tagday"
+        )
     told = {
         "rows_s": rows / (filled - began),
         "fill_s": filled - began,
@@ -90,7 +92,7 @@ def _size() -> dict[str, int]:
             ("entries", "billing_ledgerentry"),
             ("hours", "usage_hoursums"),
             ("days", "usage_dayrollup"),
-            ("latencies", "usage_latencyday"),
+            ("latencies", "usage_latencyhour"),
         ):
             cursor.execute(f"SELECT count(*) FROM {table}")
             counts[name] = cursor.fetchone()[0]

@@ -25,7 +25,7 @@ from chatvault.settings.database import OWNER, REPLICA
 
 REPORTED: Final = (
     *("usage.requestlog", "usage.attempt", "usage.hourlyrollup", "billing.ledgerentry"),
-    *("usage.summedday", "usage.dayrollup", "usage.latencyday", "usage.keptsince"),
+    *("usage.summedday", "usage.dayrollup", "usage.dayview", "usage.keptsince"),
 )
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

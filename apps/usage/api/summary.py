@@ -18,8 +18,8 @@ from apps.usage.reports import summary as reports
 from apps.usage.reports.names import names_of
 from apps.usage.reports.query import IDS, BadQuery, Dimension, name_of
 from apps.usage.reports.scopes import scope_of
-from apps.usage.reports.sources import TOKENS
 from apps.usage.reports.summary import Figures, Summary
+from apps.usage.reports.tables import TOKENS
 from chatvault.lib import replica
 from chatvault.lib.money import usd_from_nano
 

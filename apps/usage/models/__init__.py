@@ -1,5 +1,5 @@
 from .check import LedgerCheck
-from .day import DayRollup, LatencyDay, SummedDay, TagDay
+from .day import DayRollup, DayView, LatencyView, SummedDay, TagDay
 from .errors import ErrorGroup, ErrorHour, RefusalSample
 from .export import UsageExport
 from .journal import JournalCursor, OpenIntent
@@ -10,13 +10,14 @@ from .rollup import HourlyRollup, LatencyHour, TagHour
 __all__ = [
     "Attempt",
     "DayRollup",
+    "DayView",
     "ErrorGroup",
     "ErrorHour",
     "HourlyRollup",
     "JournalCursor",
     "KeptSince",
-    "LatencyDay",
     "LatencyHour",
+    "LatencyView",
     "LedgerCheck",
     "OpenIntent",
     "RefusalSample",

@@ -11,6 +11,9 @@ class SummedDay(models.Model):
 
     day = models.DateTimeField(unique=True, help_text="Its first instant.")
     is_ready = models.BooleanField(default=False, help_text="False: it is being summed up.")
+    form = models.PositiveSmallIntegerField(
+        db_default=1, help_text="Which tables it is in: those of another version are made anew."
+    )
     made_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -20,7 +23,17 @@ class SummedDay(models.Model):
         return f"{self.day:%Y-%m-%d}"
 
 
-class DayRollup(Sums):
+class DaySums(Sums):
+    """Those of a whole day hold what was adjusted, too: it is known by then, or makes them anew."""
+
+    adjusted_cost_nano = models.BigIntegerField(db_default=0)
+    adjusted_charged_nano = models.BigIntegerField(db_default=0)
+
+    class Meta:
+        abstract = True
+
+
+class DayRollup(DaySums):
     """Sums of one UTC day, as those of an hour, and by how requests ended: what reports of long
     spans add up instead of thousands of hours."""
 
@@ -48,7 +61,7 @@ class DayRollup(Sums):
         return f"{self.day:%Y-%m-%d} {self.alias}"
 
 
-class TagDay(Sums):
+class TagDay(DaySums):
     """Sums of the requests of one UTC day that have a tag: one with two tags is in both."""
 
     day = models.DateTimeField()
@@ -66,20 +79,55 @@ class TagDay(Sums):
         return f"{self.day:%Y-%m-%d} {self.tag}"
 
 
-class LatencyDay(models.Model):
-    """How many requests of one UTC day took how long: buckets of latency_buckets."""
+class DayView(DaySums):
+    """Sums of one UTC day by a few of the things that DayRollup tells apart, which are far fewer
+    rows. `view` names the few: see `reports.views`; the other columns are 0 or empty."""
 
+    view = models.CharField(max_length=16)
     day = models.DateTimeField()
-    team_id = models.BigIntegerField()
-    client_id = models.BigIntegerField()
-    alias = models.CharField(max_length=150)
-    deployment_id = models.BigIntegerField(default=0)
-    kind = models.CharField(max_length=8)
-    bucket = models.SmallIntegerField()
-    count = models.PositiveBigIntegerField()
+    team_id = models.BigIntegerField(db_default=0)
+    client_id = models.BigIntegerField(db_default=0)
+    key_id = models.BigIntegerField(db_default=0)
+    user_id = models.BigIntegerField(db_default=0)
+    alias = models.CharField(max_length=150, db_default="")
+    deployment_id = models.BigIntegerField(db_default=0)
+    provider_id = models.BigIntegerField(db_default=0)
+    outcome = models.CharField(max_length=16, db_default="")
+    http_status = models.PositiveSmallIntegerField(db_default=0)
+    error_code = models.CharField(max_length=64, db_default="")
+    tag = models.CharField(max_length=97, db_default="", help_text="key=value")
 
     class Meta:
-        indexes = [models.Index(fields=["day"], name="latency_day_day")]
+        verbose_name = "view of a day"
+        verbose_name_plural = "views of days"
+        indexes = [models.Index(fields=["view", "day"], name="day_view_view_day")]
 
     def __str__(self) -> str:
-        return f"{self.day:%Y-%m-%d} {self.alias} {self.kind} {self.bucket}"
+        return f"{self.day:%Y-%m-%d} by {self.view}"
+
+
+class LatencyView(models.Model):
+    """How many requests of one UTC day or hour took how long, packed into one row for each group
+    of a view: see `latency_buckets.Histogram`."""
+
+    view = models.CharField(max_length=16)
+    start = models.DateTimeField(help_text="Of the day or the hour.")
+    team_id = models.BigIntegerField(default=0)
+    client_id = models.BigIntegerField(default=0)
+    key_id = models.BigIntegerField(default=0)
+    user_id = models.BigIntegerField(default=0)
+    alias = models.CharField(max_length=150, default="")
+    deployment_id = models.BigIntegerField(default=0)
+    provider_id = models.BigIntegerField(default=0)
+    outcome = models.CharField(max_length=16, default="")
+    http_status = models.PositiveSmallIntegerField(default=0)
+    error_code = models.CharField(max_length=64, default="")
+    kind = models.CharField(max_length=8)
+    lowest = models.PositiveSmallIntegerField(help_text="The bucket of the first count.")
+    counts = models.BinaryField(help_text="Six bytes for each bucket, the lowest byte first.")
+
+    class Meta:
+        indexes = [models.Index(fields=["view", "start"], name="latency_view_view_start")]
+
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m-%d %H} {self.alias} {self.kind}"

@@ -2,83 +2,80 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from apps.usage.latency_buckets import bucket_sql, middle_ms
-from apps.usage.reports import sources
-from apps.usage.reports.periods import Period, Plan, plan_of
+from apps.usage.latency_buckets import Histogram, bucket_sql
+from apps.usage.reports import sources, views
+from apps.usage.reports.periods import Period, Span, plan_of
 from apps.usage.reports.query import Dimension, Query, Value
 from apps.usage.reports.ready_days import ReadyDays
-from apps.usage.reports.sources import LATENCIES_BY, ROWS, ROWS_BY_TAG, Source
+from apps.usage.reports.tables import LATENCIES_BY, ROWS, ROWS_BY_TAG, Source
 
 Key = tuple[tuple[int, *tuple[Value, ...]], str]
 KINDS: Final = ("total", "first")
 _MOST: Final = 500_000
-
-
-@dataclass
-class Histogram:
-    """How many requests are in which bucket."""
-
-    counts: dict[int, int] = field(default_factory=dict)
-
-    def add(self, other: Histogram) -> None:
-        for bucket, count in other.counts.items():
-            self.counts[bucket] = self.counts.get(bucket, 0) + count
-
-    def percentile(self, percent: int) -> int | None:
-        """In milliseconds, as exact as a bucket is wide; None where nothing was measured."""
-        total = sum(self.counts.values())
-        if total <= 0:
-            return None
-        rank = -(-total * percent // 100)  # the nearest one, from above
-        for bucket in sorted(self.counts):
-            rank -= self.counts[bucket]
-            if rank <= 0:
-                return middle_ms(bucket)
-        return None
-
-
 _KEPT: Final = {"requests": "r.count", "kind": "r.kind", "bucket": "r.bucket"}
 _HOURS: Final = Source(table="usage_latencyhour", time="hour", dimensions=LATENCIES_BY, sums=_KEPT)
-_DAYS: Final = Source(
-    table="usage_latencyday",
-    time="day",
-    dimensions=LATENCIES_BY,
-    sums=_KEPT,
-)
 _LONGEST_BY_ROWS: Final = timedelta(days=8)
 
 
 def fetch(
     query: Query, periods: list[Period], days: ReadyDays, since: datetime | None
 ) -> dict[Key, Histogram]:
-    """By group and kind. Counts are kept by team, client, alias and deployment; of other groups
-    and filters rows are counted, of a week at most."""
-    wanted = {*query.group_by, *query.filters}
-    scope = query.scope
-    is_kept = wanted <= LATENCIES_BY.keys() and scope.key_id is None and scope.user_id is None
-    plan = plan_of(periods, is_ready=days.has if is_kept else lambda _: False, rows_since=since)
-    if not is_kept:
-        plan = Plan([], [], [*plan.hours, *plan.rows])
-    if sum((span.end - span.start for span in plan.rows), timedelta()) > _LONGEST_BY_ROWS:
+    """By group and kind. Counts of whole days are kept in the groups of `views`, those of hours by
+    team, client, alias and deployment; of others rows are counted, of a week at most."""
+    wanted = query.dimensions
+    by_day = views.of_latencies(views.LATENCIES_OF_DAYS, wanted)
+    by_hour = views.of_latencies(views.LATENCIES_OF_HOURS, wanted)
+    plan = plan_of(periods, is_ready=days.has if by_day else lambda _: False, rows_since=since)
+    packed = [span for span in plan.hours if by_hour and _is_within_a_day(span, days)]
+    hours = [span for span in plan.hours if span not in packed] if packed else plan.hours
+    rows = plan.rows
+    if not wanted <= LATENCIES_BY.keys():
+        hours, rows = [], [*hours, *rows]
+    if sum((span.end - span.start for span in rows), timedelta()) > _LONGEST_BY_ROWS:
         return {}
-    rows = ROWS_BY_TAG if Dimension.TAG in query.group_by else ROWS
-    tables = [(_DAYS, plan.days), (_HOURS, plan.hours)]
-    tables += [(_timed(rows, *each), plan.rows) for each in _COLUMNS]
-    pieces = [(source, spans) for source, spans in tables if spans]
-    if not pieces:
-        return {}
-    statement = sources.sums(query, pieces, ("requests",), _MOST, also=("kind", "bucket"))
     found: dict[Key, Histogram] = {}
-    for *group, kind, bucket, count in sources.fetch(statement):
-        histogram = found.setdefault((tuple(group), kind), Histogram())
-        histogram.counts[bucket] = int(count)
+    for view, spans in ((by_day, plan.days), (by_hour, packed)):
+        for key, number in _packed(query, spans, view):
+            found.setdefault(key, Histogram()).number += number
+    for key, bucket, count in _counted(query, hours, rows):
+        found.setdefault(key, Histogram()).count(bucket, count)
     return found
 
 
+def _is_within_a_day(span: Span, days: ReadyDays) -> bool:
+    """Of a day that is summed up."""
+    return days.has(span.start.date()) and span.end - span.start <= timedelta(
+        hours=24 - span.start.hour
+    )
+
+
+def _packed(query: Query, spans: list[Span], view: Source | None) -> Iterator[tuple[Key, int]]:
+    """Of each group of each day or hour: so few that they are added up here."""
+    if not spans or view is None:
+        return
+    statement = sources.rows(query, view, spans, _PACKED)
+    for *group, sign, kind, lowest, counts in sources.fetch(statement):
+        yield (tuple(group), kind), sign * Histogram.of(lowest, counts).number
+
+
+def _counted(query: Query, hours: list[Span], rows: list[Span]) -> Iterator[tuple[Key, int, int]]:
+    """Of each group: in this bucket so many requests."""
+    source = ROWS_BY_TAG if Dimension.TAG in query.group_by else ROWS
+    tables = [(_HOURS, hours), *((_timed(source, *each), rows) for each in _COLUMNS)]
+    pieces = [(source, spans) for source, spans in tables if spans]
+    if not pieces:
+        return
+    statement = sources.sums(query, pieces, ("requests",), _MOST, also=("kind", "bucket"))
+    for *group, kind, bucket, count in sources.fetch(statement):
+        yield (tuple(group), kind), bucket, int(count)
+
+
+_PACKED: Final = ("kind", "lowest", "counts")
 _COLUMNS: Final = (("total", "latency_ms"), ("first", "first_token_ms"))
 
 

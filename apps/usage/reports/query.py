@@ -107,6 +107,19 @@ class Query:
         if len(set(self.group_by)) != len(self.group_by):
             raise BadQuery("group_by", "Give each dimension once.")
 
+    @property
+    def dimensions(self) -> set[Dimension]:
+        """What a table must know to answer: what it is asked by and what narrows it."""
+        scope = self.scope
+        narrows = (
+            (Dimension.TEAM, scope.team_ids),
+            (Dimension.CLIENT, scope.client_id),
+            (Dimension.KEY, scope.key_id),
+            (Dimension.USER, scope.user_id),
+        )
+        of_scope = {dimension for dimension, value in narrows if value is not None}
+        return {*self.group_by, *self.filters, *of_scope}
+
 
 def zone_of(name: str) -> tzinfo:
     """Raises BadQuery for a name that the time zone database does not have."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from apps.usage.models import SummedDay
+from apps.usage.reports.views import FORM
 
 _DAY = timedelta(days=1)
 
@@ -38,5 +39,6 @@ class ReadyDays:
 
 
 def _numbers(start: datetime, end: datetime) -> dict[date, int]:
-    rows = SummedDay.objects.filter(is_ready=True, day__gte=start - _DAY, day__lt=end + _DAY)
+    rows = SummedDay.objects.filter(is_ready=True, form=FORM)
+    rows = rows.filter(day__gte=start - _DAY, day__lt=end + _DAY)
     return {day.date(): number for day, number in rows.values_list("day", "pk")}

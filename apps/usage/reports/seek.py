@@ -14,7 +14,7 @@ from typing import Final
 from django.db.models import Min
 
 from apps.usage.models import HourlyRollup, KeptSince
-from apps.usage.reports import sources
+from apps.usage.reports import sources, tables
 from apps.usage.reports.periods import Period, periods_of
 from apps.usage.reports.query import Bucket, Filters, Query, Scope
 from apps.usage.reports.ready_days import ReadyDays
@@ -64,7 +64,7 @@ class Counted:
         query, asked = self._query, self._asked
         start, end, skip = _narrowed(query, self._days, asked, offset, count)
         is_long = 2 * _HOUR < end - start <= timedelta(days=3)
-        if skip and is_long and sources.HOURS.knows(asked.filters, _COUNTED):
+        if skip and is_long and tables.HOURS.knows(asked.filters, _COUNTED):
             within = replace(query, start=start, end=end, bucket=Bucket.HOUR)
             start, end, skip = _narrowed(within, _counts(within), asked, skip, count)
         return Place(start, end, skip, self.total)

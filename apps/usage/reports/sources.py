@@ -6,115 +6,20 @@ is asked for comes in as values only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.db import connection, connections, router
-from django.db.models import Model
 
-from apps.usage.models import DayRollup, HourlyRollup, RequestLog, TagDay, TagHour
+from apps.usage.models import RequestLog
 from apps.usage.reports.periods import Span
 from apps.usage.reports.query import Dimension, Filters, Query, Scope, Value
+from apps.usage.reports.tables import ADJUSTED, Source
 
 D = Dimension
-IDS_OF: Final[dict[Dimension, str]] = {
-    D.TEAM: "team_id",
-    D.CLIENT: "client_id",
-    D.KEY: "key_id",
-    D.USER: "user_id",
-    D.ALIAS: "alias",
-    D.DEPLOYMENT: "deployment_id",
-    D.PROVIDER: "provider_id",
-}
-_OF_ANSWERS: Final = {D.OUTCOME: "outcome", D.STATUS: "http_status", D.ERROR: "error_code"}
-TOKENS: Final = (
-    *("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens"),
-    *("cache_write_1h_tokens", "reasoning_tokens", "audio_input_tokens", "audio_output_tokens"),
-    *("image_input_tokens", "image_output_tokens"),
-)
-MONEY: Final = ("cost_nano", "charged_nano")
-SUMS: Final = (
-    *("requests", "errors", *TOKENS, "images", "duration_ms", "searches", *MONEY),
-    *("latency_ms_sum", "latency_count", "first_token_ms_sum", "first_token_count"),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A table to add up: its rows have a time and, for each dimension that it knows, a column."""
-
-    table: str
-    time: str
-    dimensions: Mapping[Dimension, str]
-    sums: Mapping[str, str]  # the column, or what stands for it in each row
-    joins: Mapping[str, str] = field(default_factory=dict)
-    """By the kind of database: what each row is joined with."""
-
-    def knows(self, wanted: Iterable[Dimension], names: Iterable[str]) -> bool:
-        return self.dimensions.keys() >= set(wanted) and self.sums.keys() >= set(names)
-
-
-def _of(model: type[Model], time: str, dimensions: Mapping[Dimension, str]) -> Source:
-    """A table of sums: those dimensions of which it has a column."""
-    has = {column.name for column in model._meta.fields}
-    return Source(
-        table=model._meta.db_table,
-        time=time,
-        dimensions={name: column for name, column in dimensions.items() if column in has},
-        sums={name: f"r.{name}" for name in SUMS if name in has},
-    )
-
-
-def _row_sums() -> dict[str, str]:
-    return {name: f"r.{name}" for name in SUMS} | {
-        "requests": "1",
-        "errors": "CASE WHEN r.outcome IN ('error', 'interrupted') THEN 1 ELSE 0 END",
-        "latency_ms_sum": "COALESCE(r.latency_ms, 0)",
-        "latency_count": "CASE WHEN r.latency_ms IS NULL THEN 0 ELSE 1 END",
-        "first_token_ms_sum": "COALESCE(r.first_token_ms, 0)",
-        "first_token_count": "CASE WHEN r.first_token_ms IS NULL THEN 0 ELSE 1 END",
-    }
-
-
-_OF_TAGS: Final = {
-    D.TAG: "tag", D.TEAM: "team_id", D.CLIENT: "client_id", D.ALIAS: "alias"
-}  # fmt: skip
-LATENCIES_BY: Final = {
-    D.TEAM: "team_id",
-    D.CLIENT: "client_id",
-    D.ALIAS: "alias",
-    D.DEPLOYMENT: "deployment_id",
-}
-"""What is kept of how long requests took."""
-
-DAYS: Final = _of(DayRollup, "day", {**IDS_OF, **_OF_ANSWERS})
-HOURS: Final = _of(HourlyRollup, "hour", IDS_OF)
-TAG_DAYS: Final = _of(TagDay, "day", _OF_TAGS)
-TAG_HOURS: Final = _of(TagHour, "hour", _OF_TAGS)
-ROWS: Final = Source(
-    table=RequestLog._meta.db_table,
-    time="started_at",
-    dimensions={
-        **IDS_OF,
-        **_OF_ANSWERS,
-        D.USER: "COALESCE(r.user_id, 0)",
-        D.DEPLOYMENT: "COALESCE(r.deployment_id, 0)",
-        D.PROVIDER: "COALESCE(r.provider_id, 0)",
-    },
-    sums=_row_sums(),
-)
-ROWS_BY_TAG: Final = replace(
-    ROWS,
-    dimensions={**ROWS.dimensions, D.TAG: "(t.key || '=' || t.value)"},
-    joins={
-        "postgresql": "CROSS JOIN LATERAL jsonb_each_text("
-        "CASE WHEN jsonb_typeof(r.tags) = 'object' THEN r.tags END) t",
-        "sqlite": "JOIN json_each(CASE WHEN json_type(r.tags) = 'object' THEN r.tags END) t",
-    },
-)
-"""Each row as often as it has tags."""
+_MAKE_A_GROUP: Final = ("requests", *ADJUSTED)
 
 
 @dataclass
@@ -158,7 +63,7 @@ def sums(
     also: tuple[str, ...] = (),
 ) -> Statement:
     """Sums by period, by the dimensions of the query and by the columns `also`, over all pieces at
-    one instant. Groups without a single request are left out."""
+    one instant. Groups with no request and no adjustment are left out."""
     keys = [*(f"k{number}" for number in range(len(query.group_by))), *also]
     filled = [(source, spans) for source, spans in pieces if spans]
     found = tables_of_spans([spans for _, spans in filled])
@@ -169,7 +74,8 @@ def sums(
             found.add("UNION ALL")
         found.extend(_piece(query, source, (spans, f"s{number}"), names, also))
     groups = ", ".join(["period", *keys])
-    found.add(f") AS parts GROUP BY {groups} HAVING SUM({names[0]}) <> 0 LIMIT %s", most)
+    there = " OR ".join(f"SUM({name}) <> 0" for name in names if name in _MAKE_A_GROUP)
+    found.add(f") AS parts GROUP BY {groups} HAVING {there} LIMIT %s", most)
     return found
 
 
@@ -190,6 +96,13 @@ def tables_of_spans(pieces: Sequence[list[Span]]) -> Statement:
     return found
 
 
+def rows(query: Query, source: Source, spans: list[Span], columns: tuple[str, ...]) -> Statement:
+    """Each row of a table: its period, the dimensions of the query, its sign and these columns."""
+    found = tables_of_spans([spans])
+    found.extend(_selected(query, source, (spans, "s0"), lambda sign: [sign, *columns]))
+    return found
+
+
 def _piece(
     query: Query,
     source: Source,
@@ -197,39 +110,71 @@ def _piece(
     names: Sequence[str],
     also: tuple[str, ...],
 ) -> Statement:
-    """The rows of one table, each with its period and its sign."""
+    """The rows of one table, each with its period and, times its sign, what is summed."""
+
+    def told(sign: str) -> list[str]:
+        columns = [f"{source.sums[name]} AS {name}" for name in also]
+        times = "" if sign == "1" else f"{sign} * "
+        return [*columns, *(f"{times}{source.sums[name]} AS {name}" for name in names)]
+
+    return _selected(query, source, named, told)
+
+
+def _selected(
+    query: Query,
+    source: Source,
+    named: tuple[list[Span], str],
+    told: Callable[[str], list[str]],
+) -> Statement:
+    """The rows of one table within spans: period, dimensions, and what is `told` of a sign."""
     spans, table_of_spans = named
     found = Statement([], [])
     keys = [
         f"{column_of(source, dimension)} AS k{number}"
         for number, dimension in enumerate(query.group_by)
     ]
-    keys += [f"{source.sums[name]} AS {name}" for name in also]
     if len(spans) == 1:
         only = spans[0]
-        sign = "" if only.sign == 1 else "-1 * "
-        columns = ["CAST(%s AS integer) AS period", *keys, *_signed(source, names, sign)]
+        columns = ["CAST(%s AS integer) AS period", *keys, *told(str(only.sign))]
         found.add("SELECT", only.period)
         found.say(", ".join(columns), "FROM", source.table, "r", _join(source))
         found.add(
-            f"WHERE r.{source.time} >= %s AND r.{source.time} < %s",
+            f"WHERE {_only(source)}r.{source.time} >= %s AND r.{source.time} < %s",
             *(instant(only.start), instant(only.end)),
         )
-    else:
-        columns = ["s.period AS period", *keys, *_signed(source, names, "s.sign * ")]
-        found.say("SELECT", ", ".join(columns), "FROM", table_of_spans, "s JOIN", source.table, "r")
-        found.add(f"ON r.{source.time} >= s.starts AND r.{source.time} < s.ends")
-        found.say(_join(source), "WHERE 1 = 1")
-    found.extend(conditions(source, query.filters, query.scope))
+        found.extend(conditions(source, query.filters, query.scope))
+        return found
+    columns = ["s.period AS period", *keys, *told("s.sign")]
+    found.say("SELECT", ", ".join(columns), "FROM", table_of_spans, "s")
+    found.extend(_within_spans(source, conditions(source, query.filters, query.scope)))
     return found
+
+
+def _within_spans(source: Source, narrowing: Statement) -> Statement:
+    """The rows of each span, looked up span by span: PostgreSQL would rather read the whole table
+    for each of them, since it cannot guess how short they are."""
+    found = Statement([], [])
+    between = f"{_only(source)}r.{source.time} >= s.starts AND r.{source.time} < s.ends"
+    if connection.vendor != "postgresql":
+        found.say("JOIN", source.table, "r ON", between, _join(source), "WHERE 1 = 1")
+        found.extend(narrowing)
+        return found
+    found.say("CROSS JOIN LATERAL (SELECT * FROM", source.table, "r WHERE", between)
+    if not source.joins:
+        found.extend(narrowing)
+    found.say("OFFSET 0) r")
+    if source.joins:
+        found.say(_join(source), "WHERE 1 = 1")
+        found.extend(narrowing)
+    return found
+
+
+def _only(source: Source) -> str:
+    return f"{source.only} AND " if source.only else ""
 
 
 def _join(source: Source) -> str:
     return source.joins.get(connection.vendor, "")
-
-
-def _signed(source: Source, names: Sequence[str], sign: str) -> list[str]:
-    return [f"{sign}{source.sums[name]} AS {name}" for name in names]
 
 
 def conditions(source: Source, filters: Filters, scope: Scope) -> Statement:
@@ -244,21 +189,21 @@ def conditions(source: Source, filters: Filters, scope: Scope) -> Statement:
             _among(found, source, dimension, (value,))
     for dimension, values in filters.items():
         if dimension == D.TAG and D.TAG not in source.dimensions:
-            _tagged(found, values)
+            _tagged(found, source.tags, values)
         else:
             _among(found, source, dimension, values)
     return found
 
 
-def _tagged(found: Statement, values: Sequence[Value]) -> None:
+def _tagged(found: Statement, tags: str, values: Sequence[Value]) -> None:
     """Rows with one of these tags."""
     found.say("AND (1 = 0")
     for value in values:
         key, _, text = str(value).partition("=")
         if connection.vendor == "postgresql":
-            found.add("OR r.tags ->> %s = %s", key, text)
+            found.add(f"OR {tags} ->> %s = %s", key, text)
         else:
-            found.add("OR json_extract(r.tags, %s) = %s", _path(key), text)
+            found.add(f"OR json_extract({tags}, %s) = %s", _path(key), text)
     found.say(")")
 
 

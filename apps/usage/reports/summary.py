@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from apps.usage.latency_buckets import Histogram
 from apps.usage.models import KeptSince
-from apps.usage.reports import adjustments, latencies, sources
+from apps.usage.reports import latencies, sources, tables, views
 from apps.usage.reports.periods import Period, Plan, Span, periods_of, plan_of
 from apps.usage.reports.query import BadQuery, Dimension, Query, Value
 from apps.usage.reports.ready_days import ReadyDays
-from apps.usage.reports.sources import SUMS, Source
+from apps.usage.reports.tables import ADJUSTED, SUMS, Source
 
 MOST_GROUPS: Final = 50_000
 _TRIES: Final = 3
@@ -27,8 +28,8 @@ class Figures:
     sums: dict[str, int] | None = None
     adjusted_cost_nano: int = 0
     adjusted_charged_nano: int = 0
-    total: latencies.Histogram = field(default_factory=latencies.Histogram)
-    first: latencies.Histogram = field(default_factory=latencies.Histogram)
+    total: Histogram = field(default_factory=Histogram)
+    first: Histogram = field(default_factory=Histogram)
 
     @property
     def is_empty(self) -> bool:
@@ -105,7 +106,7 @@ def summary(query: Query) -> Summary:
 def _groups(query: Query, periods: list[Period], since: datetime | None) -> dict[Group, Figures]:
     for left in reversed(range(_TRIES)):
         days = ReadyDays.between(query.start, query.end) if left else ReadyDays()
-        found = {key: Figures(sums) for key, sums in _sums(query, periods, days, since).items()}
+        found = _figures(query, periods, days, since)
         measured = latencies.fetch(query, periods, days, since) if query.percentiles else {}
         if days.are_as_before():
             break
@@ -116,36 +117,25 @@ def _groups(query: Query, periods: list[Period], since: datetime | None) -> dict
     for (key, kind), histogram in measured.items():
         if key in found:
             setattr(found[key], kind, histogram)
-    for change in adjustments.fetch(query, periods):
-        figures = found.setdefault(change.key, Figures())
-        figures.adjusted_cost_nano += change.cost_nano
-        figures.adjusted_charged_nano += change.charged_nano
     return found
 
 
-def _sums(
+def _figures(
     query: Query, periods: list[Period], days: ReadyDays, since: datetime | None
-) -> dict[Group, dict[str, int]]:
-    pieces = pieces_of(query, periods, days, since)
+) -> dict[Group, Figures]:
+    pieces = pieces_of(query, periods, days, since, (*SUMS, *ADJUSTED))
     if not pieces:
         return {}
     width = 1 + len(query.group_by)
-    rows = sources.fetch(sources.sums(query, pieces, SUMS, MOST_GROUPS + 1))
-    return {
-        tuple(row[:width]): dict(zip(SUMS, (int(each or 0) for each in row[width:]), strict=True))
-        for row in rows
-    }
-
-
-def _of_scope(query: Query) -> Iterator[Dimension]:
-    """What the scope narrows by, besides teams."""
-    scope = query.scope
-    if scope.client_id is not None:
-        yield Dimension.CLIENT
-    if scope.key_id is not None:
-        yield Dimension.KEY
-    if scope.user_id is not None:
-        yield Dimension.USER
+    statement = sources.sums(query, pieces, (*SUMS, *ADJUSTED), MOST_GROUPS + 1)
+    found = {}
+    for row in sources.fetch(statement):
+        *sums, cost, charged = (int(each or 0) for each in row[width:])
+        of_requests = dict(zip(SUMS, sums, strict=True))
+        has_requests = of_requests["requests"] != 0
+        key = tuple(row[:width])
+        found[key] = Figures(of_requests if has_requests else None, cost, charged)
+    return found
 
 
 def pieces_of(
@@ -153,23 +143,35 @@ def pieces_of(
     periods: list[Period],
     days: ReadyDays,
     since: datetime | None,
-    names: Sequence[str] = SUMS,
+    names: Sequence[str],
 ) -> list[tuple[Source, list[Span]]]:
     """The cheapest tables that know all that is wanted."""
-    wanted = {*query.group_by, *query.filters, *_of_scope(query)}
-    by_day, by_hour, rows = sources.DAYS, sources.HOURS, sources.ROWS
+    wanted = query.dimensions
+    by_hour, rows = tables.HOURS, tables.ROWS
+    by_day = views.of_days(wanted, names)
     if Dimension.TAG in wanted:
         is_group = Dimension.TAG in query.group_by
-        rows = sources.ROWS_BY_TAG if is_group else sources.ROWS
-        by_day, by_hour = sources.TAG_DAYS, sources.TAG_HOURS
+        rows = tables.ROWS_BY_TAG if is_group else tables.ROWS
+        by_hour = tables.TAG_HOURS
         if not is_group and len(query.filters[Dimension.TAG]) > 1:
-            by_day = by_hour = sources.ROWS  # a request with both tags counts once
+            by_day = by_hour = tables.ROWS  # a request with both tags counts once
     has_days = by_day.knows(wanted, names)
     plan = plan_of(periods, is_ready=days.has if has_days else lambda _: False, rows_since=since)
     if not by_hour.knows(wanted, names):  # then hours are made of their rows
         plan = Plan(plan.days, [], [*plan.hours, *plan.rows])
     pieces = [(by_day, plan.days), (by_hour, plan.hours), (rows, plan.rows)]
+    if ADJUSTED[0] in names:
+        pieces.append((_adjustments(query), [*plan.hours, *plan.rows]))
     return [(source, spans) for source, spans in pieces if spans]
+
+
+def _adjustments(query: Query) -> Source:
+    """Sums of days hold what was adjusted; for the rest of the time the ledger is asked."""
+    if Dimension.TAG in query.group_by:
+        return tables.ADJUSTMENTS_BY_TAG
+    wanted = query.dimensions
+    is_known = tables.ADJUSTMENTS.knows(wanted, ())
+    return tables.ADJUSTMENTS if is_known else tables.ADJUSTMENTS_OF_REQUESTS
 
 
 def _added(figures: Iterable[Figures]) -> Figures:

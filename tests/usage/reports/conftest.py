@@ -40,6 +40,16 @@ class Usage:
         for number in self._random.sample(range(DAYS), 3):
             assert day_sums.sum_up_day(BEGIN + timedelta(days=number))
 
+    def sum_up(self) -> None:
+        """Every day, those that are summed up already, too."""
+        for number in range(DAYS):
+            assert day_sums.sum_up_day(BEGIN + timedelta(days=number))
+
+    def adjust(self, row: RequestLog) -> None:
+        cost, charged = self._adjust(row)
+        before = self.changes.get(row.request_id, (0, 0))
+        self.changes[row.request_id] = (before[0] + cost, before[1] + charged)
+
     def _row(self) -> RequestLog:
         pick = self._random
         outcome = pick.choice(["ok"] * 6 + ["error", "interrupted", "cancelled"])

@@ -6,8 +6,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from apps.billing import adjustments
 from apps.usage import rollups
+from apps.usage.latency_buckets import bucket_of, middle_ms
 from apps.usage.models import SummedDay
+from apps.usage.reports.periods import periods_of
 from apps.usage.reports.query import Bucket, Dimension, Query, Scope, zone_of
 from apps.usage.reports.summary import summary
 from chatvault.lib import ids
@@ -115,7 +118,10 @@ QUERIES: dict[str, dict[str, Any]] = {
 }
 
 
-def test_reports_are_what_pandas_makes_of_the_rows(usage: Usage) -> None:
+@pytest.mark.parametrize("is_summed_up", [False, True], ids=["3 days", "all days"])
+def test_reports_are_what_pandas_makes_of_the_rows(usage: Usage, is_summed_up: bool) -> None:
+    if is_summed_up:
+        usage.sum_up()
     frame = frame_of(usage)
     for name, given in QUERIES.items():
         all_given = {"start": BEGIN, "end": END} | given
@@ -138,6 +144,107 @@ def test_reports_use_the_sums_of_days_and_stay_right_when_a_request_comes_late(u
     assert {key: value for key, value in after.items() if key != day} == {
         key: value for key, value in before.items() if key != day
     }
+
+
+MEASURED: dict[str, dict[str, Any]] = {
+    name: {"group_by": dimensions, "bucket": bucket, "zone": zone}
+    for name, dimensions, bucket, zone in (
+        ("all", (), Bucket.NONE, "UTC"),
+        ("days of Berlin", (), Bucket.DAY, "Europe/Berlin"),
+        ("teams", (D.TEAM,), Bucket.DAY, "UTC"),
+        ("models", (D.ALIAS, D.DEPLOYMENT), Bucket.NONE, "America/New_York"),
+        ("clients", (D.CLIENT, D.ALIAS), Bucket.NONE, "UTC"),
+        ("both", (D.CLIENT, D.DEPLOYMENT), Bucket.NONE, "UTC"),
+        ("keys", (D.KEY,), Bucket.WEEK, "Asia/Kolkata"),
+        ("users", (D.TEAM, D.USER), Bucket.NONE, "UTC"),
+        ("providers", (D.PROVIDER,), Bucket.DAY, "UTC"),
+        ("outcomes", (D.OUTCOME, D.STATUS), Bucket.NONE, "Pacific/Apia"),
+        ("errors", (D.ERROR,), Bucket.NONE, "UTC"),
+        ("tags", (D.TAG,), Bucket.NONE, "UTC"),
+        ("keys by model", (D.KEY, D.ALIAS), Bucket.NONE, "UTC"),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    "is_mine", [False, True], ids=["everybody and 3 days", "a client and all days"]
+)
+def test_percentiles_are_those_of_the_rows(usage: Usage, is_mine: bool) -> None:
+    if is_mine:
+        usage.sum_up()
+    frame = frame_of(usage)
+    if is_mine:
+        frame = frame[frame["client_id"] == 2]
+    scope = Scope(team_ids=frozenset({1, 2, 3}), client_id=2) if is_mine else Scope()
+    for name, given in MEASURED.items():
+        query = Query(start=BEGIN, end=END, scope=scope, **given | {"zone": zone_of(given["zone"])})
+        assert percentiles_told(query) == percentiles_of(frame, query), name
+
+
+def percentiles_told(query: Query) -> dict[tuple[Any, ...], tuple[int | None, ...]]:
+    return {
+        (line.period.start, *line.values): tuple(
+            line.figures.total.percentile(percent) for percent in (50, 95)
+        )
+        for line in summary(query).lines
+        if not line.figures.is_empty
+    }
+
+
+def percentiles_of(
+    frame: pd.DataFrame, query: Query
+) -> dict[tuple[Any, ...], tuple[int | None, ...]]:
+    """The middle of the bucket of the nearest rank."""
+    found = {}
+    exploded = frame.explode("tag").dropna(subset=["tag"]) if D.TAG in query.group_by else frame
+    for period in periods_of(query):
+        rows = exploded[(exploded["at"] >= period.start) & (exploded["at"] < period.end)]
+        groups = [rows[COLUMNS[each]] for each in query.group_by]
+        parts = rows.groupby(groups) if groups else [((), rows)]
+        for key, part in parts:
+            if not len(part):
+                continue
+            known = sorted(int(each) for each in part["latency"].dropna())
+            found[(period.start, *key)] = tuple(
+                middle_ms(bucket_of(known[-(-len(known) * percent // 100) - 1])) if known else None
+                for percent in (50, 95)
+            )
+    return found
+
+
+def test_reports_follow_an_adjustment_at_once_and_when_its_day_is_summed_up_again(usage: Usage):
+    usage.sum_up()
+    adjusted = usage.rows[0]
+    usage.adjust(adjusted)
+    frame = frame_of(usage)
+    assert SummedDay.objects.count() == DAYS - 1
+    for given in (
+        {"group_by": (D.OUTCOME, D.USER)},
+        {"group_by": (D.TAG,)},
+        {"bucket": Bucket.DAY},
+    ):
+        query = Query(start=BEGIN, end=END, **given)
+        assert told(query) == expected(frame, query)
+    usage.sum_up()
+    for given in (
+        {"group_by": (D.OUTCOME, D.USER)},
+        {"group_by": (D.TAG,)},
+        {"bucket": Bucket.DAY},
+    ):
+        query = Query(start=BEGIN, end=END, **given)
+        assert told(query) == expected(frame, query)
+
+
+def test_an_amount_of_no_request_is_in_reports_of_days_too(usage: Usage) -> None:
+    standing = adjustments.Standing(
+        ids.uuid7(), 1, 2, 3, "", BEGIN + timedelta(days=1, hours=3), charged_delta=-5
+    )
+    adjustments.adjust_many([standing], batch_id="standing:1", author="ada", reason="a rebate")
+    query = Query(start=BEGIN, end=END, group_by=(D.USER, D.OUTCOME))
+    before = told(query)
+    usage.sum_up()
+    assert told(query) == before
+    assert before["all", 0, ""] == (None, None, None, None, None, 0, -5, None)
 
 
 def test_what_is_not_known_is_null_and_not_zero(usage: Usage) -> None:

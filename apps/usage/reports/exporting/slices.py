@@ -15,6 +15,7 @@ from apps.usage.reports import sources
 from apps.usage.reports.exporting.columns import CHANGES, Column
 from apps.usage.reports.query import Filters, Scope
 from apps.usage.reports.sources import Statement
+from apps.usage.reports.tables import ROWS
 
 _ADJUSTED: Final = (
     "LEFT JOIN (SELECT request_id, "
@@ -62,7 +63,7 @@ def _end(wanted: Wanted, after: tuple[datetime, int], size: int) -> tuple[dateti
         found.say("SELECT r.started_at, r.id FROM usage_requestlog r WHERE")
         found.extend(_after(after))
         found.add("AND r.started_at < %s", sources.instant(wanted.end))
-        found.extend(sources.conditions(sources.ROWS, wanted.filters, wanted.scope))
+        found.extend(sources.conditions(ROWS, wanted.filters, wanted.scope))
         if place is None:
             found.say("ORDER BY r.started_at DESC, r.id DESC LIMIT 1")
         else:
@@ -100,7 +101,7 @@ def _from(one: Slice) -> Statement:
         "AND r.started_at <= %s AND (r.started_at, r.id) <= (%s, %s)",
         *(bounds[1], bounds[1], one.upto[1]),
     )
-    found.extend(sources.conditions(sources.ROWS, one.wanted.filters, one.wanted.scope))
+    found.extend(sources.conditions(ROWS, one.wanted.filters, one.wanted.scope))
     found.say("ORDER BY r.started_at, r.id")
     return found
 
