@@ -87,6 +87,11 @@ def due() -> list[datetime]:
     return days
 
 
+def is_over(day: datetime) -> bool:
+    """Whether there can be a sum of this day."""
+    return day == _day_of(day) and day < _day_of(clock.now())
+
+
 def sum_up_day(day: datetime) -> bool:
     """False: a request came late while it was summed up, and it has to be done again."""
     with transaction.atomic():
@@ -177,15 +182,10 @@ def histograms(view: Source, day: datetime, *, by_hour: bool = False) -> list[La
     """What the rows of a day say of how long requests took, in the groups of a view."""
     found: dict[tuple[Any, ...], Histogram] = {}
     bounds = [connection.ops.adapt_datetimefield_value(at) for at in (day, day + _DAY)]
-    start = _HOURS[connection.vendor] if by_hour else "''"
-    groups = [start, *(sources.column_of(tables.ROWS, name) for name in view.dimensions)]
-    marks = _listed(str(number) for number in range(1, len(groups) + 2))
     with connection.cursor() as cursor:
         for kind, column in _TIMED:
-            columns = _listed([*groups, bucket_sql(f"r.{column}")])
-            words = ["SELECT", columns, ", COUNT(*) FROM usage_requestlog r", _between(tables.ROWS)]
-            words += [f"AND r.{column} IS NOT NULL GROUP BY", marks]
-            cursor.execute(" ".join(words), bounds)
+            statement = _buckets(view, column, by_hour)
+            cursor.execute(statement, bounds)
             for *group, bucket, count in cursor.fetchall():
                 found.setdefault((kind, *group), Histogram()).count(bucket, count)
     names = ("kind", "start", *view.dimensions.values())
@@ -200,6 +200,16 @@ def histograms(view: Source, day: datetime, *, by_hour: bool = False) -> list[La
     ]
 
 
+def _buckets(view: Source, column: str, by_hour: bool) -> str:
+    start = _HOURS[connection.vendor] if by_hour else "''"
+    groups = [start, *(sources.column_of(tables.ROWS, name) for name in view.dimensions)]
+    marks = _listed(str(number) for number in range(1, len(groups) + 2))
+    words = ["SELECT", _listed([*groups, bucket_sql(f"r.{column}")]), ", COUNT(*)"]
+    words += ["FROM usage_requestlog r", tables.ROWS.between]
+    words += [f"AND r.{column} IS NOT NULL GROUP BY", marks]
+    return " ".join(words)
+
+
 def _insertion(model: type[Model], sums: _Selection) -> str:
     return " ".join(
         ["INSERT INTO", model._meta.db_table, "(", _listed(sums.columns), ")", sums.text]
@@ -212,7 +222,7 @@ def _selection(rows: Source, sums: Source, time: str = "") -> _Selection:
     values = {sums.time: time or "%s", **groups}
     values |= {name: f"SUM({rows.sums[name]})" for name in names}
     words = ["SELECT", _named(values), "FROM"]
-    words += [rows.table, "r", rows.joins.get(connection.vendor, ""), _between(rows)]
+    words += [rows.table, "r", rows.joins.get(connection.vendor, ""), rows.between]
     words += ["GROUP BY", _listed([*groups.values(), *([time] if time else [])])]
     return _Selection(list(values), " ".join(words))
 
@@ -223,7 +233,7 @@ def _latencies(kind: str, column: str, hour: str) -> _Selection:
     } | {"bucket": bucket_sql(f"r.{column}")}
     values = {"hour": hour, **groups, "kind": f"'{kind}'", "count": "COUNT(*)"}
     words = ["SELECT", _named(values), "FROM usage_requestlog r"]
-    words += [_between(tables.ROWS), f"AND r.{column} IS NOT NULL GROUP BY"]
+    words += [tables.ROWS.between, f"AND r.{column} IS NOT NULL GROUP BY"]
     words += [_listed([*groups.values(), hour])]
     return _Selection(list(values), " ".join(words))
 
@@ -241,8 +251,3 @@ _HOURS: Final = {
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
-
-
-def _between(source: Source) -> str:
-    only = f"{source.only} AND " if source.only else ""
-    return f"WHERE {only}r.{source.time} >= %s AND r.{source.time} < %s"

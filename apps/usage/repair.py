@@ -10,12 +10,12 @@ from django.db import transaction
 from apps.audit import trail
 from apps.billing import budget_repair
 from apps.billing.models import BudgetWindow
-from apps.usage import rollups
+from apps.usage import day_sums, rollups
 from chatvault.lib import clock
 from chatvault.lib.money import format_usd
 
 _HOUR: Final = timedelta(hours=1)
-KINDS: Final = ("hour", "budget")
+KINDS: Final = ("hour", "day", "budget")
 """Examples of these kinds can be put right; an entry or a row that is wrong needs a person."""
 
 
@@ -27,19 +27,36 @@ def repair(kind: str, ref: str) -> str:
     """Compute the sum anew that an example names; says what was done. Again, it changes nothing."""
     if kind == "hour":
         return _hour(ref)
+    if kind == "day":
+        return _day(ref)
     if kind == "budget":
         return _window(ref)
     raise NotRepairable("This cannot be put right by a button: look at the row.")
 
 
+def _time(ref: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(ref)
+    except ValueError:
+        raise NotRepairable("There is no such time.") from None
+    if at.tzinfo is None or at.minute or at.second or at > clock.now():
+        raise NotRepairable("There is no such time.")
+    return at
+
+
+def _day(ref: str) -> str:
+    day = _time(ref)
+    if day.hour or not day_sums.is_over(day):
+        raise NotRepairable("There is no such day.")
+    day_sums.sum_up_day(day)
+    with transaction.atomic():
+        trail.record("ledger.day_recomputed", after={"day": day.isoformat()})
+    return f"{day:%Y-%m-%d} is summed up anew from its rows."
+
+
 @transaction.atomic
 def _hour(ref: str) -> str:
-    try:
-        hour = datetime.fromisoformat(ref)
-    except ValueError:
-        raise NotRepairable("There is no such hour.") from None
-    if hour.tzinfo is None or hour.minute or hour.second or hour > clock.now():
-        raise NotRepairable("There is no such hour.")
+    hour = _time(ref)
     count = rollups.recompute(hour, hour + _HOUR)
     trail.record("ledger.hour_recomputed", after={"hour": hour.isoformat(), "sums": count})
     return f"The hour from {hour:%Y-%m-%d %H:%M} UTC has {count} sums now, made from its rows."

@@ -12,7 +12,13 @@ from typing import Final
 
 from apps.billing import budget_windows
 from apps.billing.models import BudgetWindow, LedgerEntry
-from apps.usage import verify_entries, verify_formula, verify_journal, verify_rollups
+from apps.usage import (
+    verify_days,
+    verify_entries,
+    verify_formula,
+    verify_journal,
+    verify_rollups,
+)
 from apps.usage.findings import EXAMPLES, Example, Finding, as_parameter
 from apps.usage.models import KeptSince, RequestLog
 from apps.usage.restore import one_view
@@ -52,6 +58,7 @@ def _findings(formula: int) -> Iterator[Finding]:
     since = KeptSince.of(KeptSince.Subject.REQUESTS) or _EVER
     yield from verify_entries.findings(entries, requests, as_parameter(since))
     yield from verify_rollups.findings(since)
+    yield from verify_days.findings(since)
     yield _windows()
     yield from verify_journal.findings()
     if formula:

@@ -13,7 +13,7 @@ from django.db.models import NOT_PROVIDED, UniqueConstraint
 BIG = {"requestlog", "attempt", "hourlyrollup", "ledgerentry"}
 """Models whose tables grow with every request: nothing may lock or scan them for long."""
 
-RETIRED: dict[str, str] = {}
+RETIRED: dict[str, str] = {"usage.latencyday": "made and replaced before it was in a version"}
 """`app.model.field` (or `app.model`) that may go, and the version whose code no longer uses it."""
 
 BEFORE_THE_RULE = {

@@ -32,6 +32,7 @@ MEANINGS: Final = {
     "rollups": "Hourly sums, which reports read, are computed again from the rows.",
     "tags": "The same of the sums by tag.",
     "latencies": "The same of the histograms from which percentiles come.",
+    "days": "Sums of days, which reports of months read, are those of their hours and corrections.",
     "budgets": "What budgets have spent is summed again from the ledger.",
     "orphans": "No reservation is held by a request that nobody will end.",
     "segments": "Every part of the gateways' journals has been read.",
@@ -194,7 +195,7 @@ def _link(example: dict[str, Any]) -> str:
         return reverse("admin:billing_budget_change", args=[ref.partition(" ")[0]])
     if kind == "segment":
         return reverse("admin:usage_journalcursor_changelist")
-    if kind == "hour":
+    if kind in ("hour", "day"):
         day = ref[:10]
         return (
             reverse("admin:usage_requestlog_changelist")

@@ -54,6 +54,12 @@ class Source:
     tags: str = "r.tags"
     """Where each row has its tags, if the dimension is not known."""
 
+    @property
+    def between(self) -> str:
+        """All its rows between two times."""
+        only = f"{self.only} AND " if self.only else ""
+        return f"WHERE {only}r.{self.time} >= %s AND r.{self.time} < %s"
+
     def knows(self, wanted: Iterable[Dimension], names: Iterable[str]) -> bool:
         return self.dimensions.keys() >= set(wanted) and self.sums.keys() >= set(names)
 
