@@ -19,12 +19,12 @@ from apps.billing.models import LedgerEntry
 from apps.usage.latency_buckets import Histogram, bucket_sql
 from apps.usage.models import (
     DayRollup,
-    DayView,
     HourlyRollup,
     KeptSince,
     LatencyHour,
     LatencyView,
     SummedDay,
+    SumView,
     TagDay,
     TagHour,
 )
@@ -100,14 +100,18 @@ def sum_up_day(day: datetime) -> bool:
         mark = SummedDay.objects.create(day=day, form=views.FORM)
     bounds = [connection.ops.adapt_datetimefield_value(at) for at in (day, day + _DAY)]
     with transaction.atomic():
-        for model in (DayRollup, TagDay, DayView):
+        for model in (DayRollup, TagDay):
             model._default_manager.filter(day=day).delete()
-        LatencyView.objects.filter(start__gte=day, start__lt=day + _DAY).delete()
+        for view_model in (SumView, LatencyView):
+            view_model._default_manager.filter(start__gte=day, start__lt=day + _DAY).delete()
         with connection.cursor() as cursor:
             for statement in _statements():
                 cursor.execute(statement, [bounds[0], *bounds])
             for view in views.SUMS_OF_DAYS:
-                cursor.execute(_view(view), bounds[:1])
+                whole = tables.TAG_DAYS if Dimension.TAG in view.dimensions else tables.DAYS
+                cursor.execute(_view(view, whole), bounds)
+            for view in views.SUMS_OF_HOURS:
+                cursor.execute(_view(view, tables.HOURS), bounds)
         for view in views.LATENCIES_OF_DAYS:
             LatencyView.objects.bulk_create(histograms(view, day), batch_size=500)
         for view in views.LATENCIES_OF_HOURS:
@@ -167,15 +171,15 @@ def _statements() -> list[str]:
     ]
 
 
-def _view(view: Source) -> str:
-    """INSERT … SELECT from the sums of a day by everything; value: the day."""
-    columns = ["day", *view.dimensions.values()]
+def _view(view: Source, whole: Source) -> str:
+    """INSERT … SELECT from the sums by everything; values: the bounds of the day."""
+    groups = [f"r.{whole.time}", *(f"r.{column}" for column in view.dimensions.values())]
     names = (*SUMS, *ADJUSTED)
-    values = [f"'{view.view}'", *columns, *(f"SUM({name})" for name in names)]
-    whole = tables.TAG_DAYS if Dimension.TAG in view.dimensions else tables.DAYS
-    selected = ["SELECT", _listed(values), "FROM", whole.table]
-    selected += ["WHERE day = %s GROUP BY", _listed(columns)]
-    return _insertion(DayView, _Selection(["view", *columns, *names], " ".join(selected)))
+    values = [f"'{view.view}'", *groups, *(f"SUM({whole.sums[name]})" for name in names)]
+    words = ["SELECT", _listed(values), "FROM", whole.table, "r", whole.between]
+    words += ["GROUP BY", _listed(groups)]
+    columns = ["view", "start", *view.dimensions.values(), *names]
+    return _insertion(SumView, _Selection(columns, " ".join(words)))
 
 
 def histograms(view: Source, day: datetime, *, by_hour: bool = False) -> list[LatencyView]:

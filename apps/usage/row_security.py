@@ -61,7 +61,7 @@ POLICIES: Final = {
     "usage_taghour": _OF_TEAM,
     "usage_latencyhour": _OF_TEAM,
     "usage_dayrollup": _OF_TEAM,
-    "usage_dayview": _OF_TEAM,
+    "usage_sumview": _OF_TEAM,
     "usage_latencyview": _OF_TEAM,
     "usage_tagday": _OF_TEAM,
     "usage_usageexport": "team_ids <@ to_jsonb((SELECT chatvault_team_ids()))",

@@ -52,6 +52,8 @@ def _compared() -> Iterator[tuple[Source, Source, tuple[str, ...]]]:
     for view in views.SUMS_OF_DAYS:
         whole = tables.TAG_DAYS if Dimension.TAG in view.dimensions else tables.DAYS
         yield view, whole, (*SUMS, *ADJUSTED)
+    for view in views.SUMS_OF_HOURS:
+        yield view, tables.HOURS, (*SUMS, *ADJUSTED)
 
 
 def _differ(day: datetime, kept: Source, right: Source, names: tuple[str, ...]) -> bool:

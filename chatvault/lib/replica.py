@@ -25,7 +25,7 @@ from chatvault.settings.database import OWNER, REPLICA
 
 REPORTED: Final = (
     *("usage.requestlog", "usage.attempt", "usage.hourlyrollup", "billing.ledgerentry"),
-    *("usage.summedday", "usage.dayrollup", "usage.dayview", "usage.keptsince"),
+    *("usage.summedday", "usage.dayrollup", "usage.sumview", "usage.keptsince"),
 )
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

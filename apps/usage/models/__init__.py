@@ -1,5 +1,5 @@
 from .check import LedgerCheck
-from .day import DayRollup, DayView, LatencyView, SummedDay, TagDay
+from .day import DayRollup, LatencyView, SummedDay, SumView, TagDay
 from .errors import ErrorGroup, ErrorHour, RefusalSample
 from .export import UsageExport
 from .journal import JournalCursor, OpenIntent
@@ -10,7 +10,6 @@ from .rollup import HourlyRollup, LatencyHour, TagHour
 __all__ = [
     "Attempt",
     "DayRollup",
-    "DayView",
     "ErrorGroup",
     "ErrorHour",
     "HourlyRollup",
@@ -22,6 +21,7 @@ __all__ = [
     "OpenIntent",
     "RefusalSample",
     "RequestLog",
+    "SumView",
     "SummedDay",
     "TagDay",
     "TagHour",

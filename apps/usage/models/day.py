@@ -79,12 +79,12 @@ class TagDay(DaySums):
         return f"{self.day:%Y-%m-%d} {self.tag}"
 
 
-class DayView(DaySums):
-    """Sums of one UTC day by a few of the things that DayRollup tells apart, which are far fewer
-    rows. `view` names the few: see `reports.views`; the other columns are 0 or empty."""
+class SumView(DaySums):
+    """Sums of one UTC day or hour by a few of the things that reports tell apart: far fewer rows.
+    `view` names the few: see `reports.views`; the other columns are 0 or empty."""
 
     view = models.CharField(max_length=16)
-    day = models.DateTimeField()
+    start = models.DateTimeField(help_text="Of the day or the hour.")
     team_id = models.BigIntegerField(db_default=0)
     client_id = models.BigIntegerField(db_default=0)
     key_id = models.BigIntegerField(db_default=0)
@@ -98,12 +98,12 @@ class DayView(DaySums):
     tag = models.CharField(max_length=97, db_default="", help_text="key=value")
 
     class Meta:
-        verbose_name = "view of a day"
-        verbose_name_plural = "views of days"
-        indexes = [models.Index(fields=["view", "day"], name="day_view_view_day")]
+        verbose_name = "view of sums"
+        verbose_name_plural = "views of sums"
+        indexes = [models.Index(fields=["view", "start"], name="sum_view_view_start")]
 
     def __str__(self) -> str:
-        return f"{self.day:%Y-%m-%d} by {self.view}"
+        return f"{self.start:%Y-%m-%d %H} by {self.view}"
 
 
 class LatencyView(models.Model):

@@ -28,11 +28,10 @@ def fetch(
     """By group and kind. Counts of whole days are kept in the groups of `views`, those of hours by
     team, client, alias and deployment; of others rows are counted, of a week at most."""
     wanted = query.dimensions
-    by_day = views.of_latencies(views.LATENCIES_OF_DAYS, wanted)
-    by_hour = views.of_latencies(views.LATENCIES_OF_HOURS, wanted)
+    by_day = views.smallest(views.LATENCIES_OF_DAYS, wanted)
+    by_hour = views.smallest(views.LATENCIES_OF_HOURS, wanted)
     plan = plan_of(periods, is_ready=days.has if by_day else lambda _: False, rows_since=since)
-    packed = [span for span in plan.hours if by_hour and _is_within_a_day(span, days)]
-    hours = [span for span in plan.hours if span not in packed] if packed else plan.hours
+    packed, hours = days.split(plan.hours) if by_hour else ([], plan.hours)
     rows = plan.rows
     if not wanted <= LATENCIES_BY.keys():
         hours, rows = [], [*hours, *rows]
@@ -45,13 +44,6 @@ def fetch(
     for key, bucket, count in _counted(query, hours, rows):
         found.setdefault(key, Histogram()).count(bucket, count)
     return found
-
-
-def _is_within_a_day(span: Span, days: ReadyDays) -> bool:
-    """Of a day that is summed up."""
-    return days.has(span.start.date()) and span.end - span.start <= timedelta(
-        hours=24 - span.start.hour
-    )
 
 
 def _packed(query: Query, spans: list[Span], view: Source | None) -> Iterator[tuple[Key, int]]:

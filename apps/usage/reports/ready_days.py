@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from apps.usage.models import SummedDay
+from apps.usage.reports.periods import Span
 from apps.usage.reports.views import FORM
 
 _DAY = timedelta(days=1)
@@ -30,6 +31,16 @@ class ReadyDays:
 
     def has(self, day: date) -> bool:
         return day in self.numbers
+
+    def split(self, hours: Iterable[Span]) -> tuple[list[Span], list[Span]]:
+        """Spans of hours that lie within one of these days, and the others."""
+        within: list[Span] = []
+        others: list[Span] = []
+        for span in hours:
+            rest = timedelta(hours=24 - span.start.hour)
+            is_within = self.has(span.start.date()) and span.end - span.start <= rest
+            (within if is_within else others).append(span)
+        return within, others
 
     def are_as_before(self) -> bool:
         if self.start is None or self.end is None or not self.numbers:

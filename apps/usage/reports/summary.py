@@ -159,7 +159,9 @@ def pieces_of(
     plan = plan_of(periods, is_ready=days.has if has_days else lambda _: False, rows_since=since)
     if not by_hour.knows(wanted, names):  # then hours are made of their rows
         plan = Plan(plan.days, [], [*plan.hours, *plan.rows])
-    pieces = [(by_day, plan.days), (by_hour, plan.hours), (rows, plan.rows)]
+    view = views.smallest(views.SUMS_OF_HOURS, wanted, names)
+    viewed, hours = days.split(plan.hours) if view else ([], plan.hours)
+    pieces = [(by_day, plan.days), (view or by_hour, viewed), (by_hour, hours), (rows, plan.rows)]
     if ADJUSTED[0] in names:
         pieces.append((_adjustments(query), [*plan.hours, *plan.rows]))
     return [(source, spans) for source, spans in pieces if spans]

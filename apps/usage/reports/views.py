@@ -1,4 +1,4 @@
-"""Sums of whole days by a few dimensions only: what most reports ask for, in far fewer rows.
+"""Sums of days by a few dimensions only: what most reports ask for, in far fewer rows.
 
 A day's sums by everything at once are thousands of rows where a company is busy. Reports of months
 by team or by model would add up hundreds of thousands of them, over and over; a view of the day
@@ -8,10 +8,10 @@ they ask for. Views are made of the day's own sums, with them, and go away with 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
-from apps.usage.models import DayView, LatencyView
+from apps.usage.models import LatencyView, SumView
 from apps.usage.reports.query import Dimension
 from apps.usage.reports.tables import ADJUSTED, COLUMNS, DAYS, SUMS, TAG_DAYS, Source
 
@@ -22,8 +22,8 @@ FORM: Final = 2
 
 def _of_sums(view: str, *dimensions: Dimension) -> Source:
     return Source(
-        table=DayView._meta.db_table,
-        time="day",
+        table=SumView._meta.db_table,
+        time="start",
         dimensions={name: COLUMNS[name] for name in dimensions},
         sums={name: f"r.{name}" for name in (*SUMS, *ADJUSTED)},
         only=f"r.view = '{view}'",
@@ -52,6 +52,11 @@ SUMS_OF_DAYS: Final = (
     _of_sums("tag", D.TEAM, D.TAG),
 )
 """The smallest first."""
+SUMS_OF_HOURS: Final = (
+    _of_sums("team of hour", D.TEAM, D.ALIAS),
+    _of_sums("model of hour", D.ALIAS, D.DEPLOYMENT, D.PROVIDER),
+)
+"""Of the hours of a day that is over: days of other time zones are made of them, too."""
 LATENCIES_OF_DAYS: Final = (
     _of_latencies("team", D.TEAM),
     _of_latencies("model", D.ALIAS, D.DEPLOYMENT),
@@ -67,15 +72,15 @@ LATENCIES_OF_HOURS: Final = (
     _of_latencies("model of hour", D.ALIAS, D.DEPLOYMENT),
     _of_latencies("provider of hour", D.PROVIDER),
 )
-"""Of the hours of a day that is over."""
 
 
 def of_days(wanted: Collection[Dimension], names: Collection[str]) -> Source:
     """The smallest table that knows all of this; where none does, one that does not."""
-    found = (each for each in SUMS_OF_DAYS if each.knows(wanted, names))
-    return next(found, TAG_DAYS if D.TAG in wanted else DAYS)
+    return smallest(SUMS_OF_DAYS, wanted, names) or (TAG_DAYS if D.TAG in wanted else DAYS)
 
 
-def of_latencies(views: tuple[Source, ...], wanted: Collection[Dimension]) -> Source | None:
-    """The smallest of these that knows all of this."""
-    return next((each for each in views if each.knows(wanted, ())), None)
+def smallest(
+    views: Iterable[Source], wanted: Collection[Dimension], names: Collection[str] = ()
+) -> Source | None:
+    """The first that knows all of this."""
+    return next((each for each in views if each.knows(wanted, names)), None)

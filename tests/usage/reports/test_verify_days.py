@@ -8,11 +8,11 @@ from django.db.models import F
 from apps.usage import repair, verify_days
 from apps.usage.models import (
     DayRollup,
-    DayView,
     HourlyRollup,
     LatencyHour,
     LatencyView,
     SummedDay,
+    SumView,
     TagDay,
     TagHour,
 )
@@ -23,8 +23,8 @@ MORE = {
     "adjusted": (DayRollup, {"adjusted_charged_nano": F("adjusted_charged_nano") + 1}),
     "who": (DayRollup, {"team_id": 9}),
     "tag": (TagDay, {"cost_nano": F("cost_nano") + 1}),
-    "view": (DayView, {"errors": F("errors") + 1}),
-    "name of a view": (DayView, {"alias": "other"}),
+    "view": (SumView, {"errors": F("errors") + 1}),
+    "name of a view": (SumView, {"alias": "other"}),
     "latency": (LatencyView, {"lowest": F("lowest") + 1}),
     "hour": (HourlyRollup, {"output_tokens": F("output_tokens") + 1}),
     "hour of a tag": (TagHour, {"images": F("images") + 1}),
