@@ -45,6 +45,7 @@ class Site(UnfoldAdminSite):
     """`is_staff` opens nothing: a role does."""
 
     login_form = SignInForm
+    empty_value_display = "–"
 
     def has_permission(self, request: HttpRequest) -> bool:
         from apps.accounts.permissions import principal_of

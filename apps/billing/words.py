@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -11,7 +12,7 @@ from apps.billing import pricing
 from apps.billing.limits.periods import period_bounds
 from apps.billing.models import Budget, Price, Quota
 from apps.providers.adapters.contract import Usage
-from chatvault.lib.money import NANO_PER_USD, divide_half_up, format_usd
+from chatvault.lib.money import NANO_PER_USD, divide_half_up, format_usd, places_of
 
 EXAMPLE_INPUT: Final = 10_000
 EXAMPLE_OUTPUT: Final = 1_000
@@ -26,6 +27,14 @@ def short_usd(nano: int) -> str:
         return format_usd(nano, 2)
     unit = int(10 ** max(len(str(abs(nano))) - _DIGITS, 0))
     return format_usd(divide_half_up(nano, unit) * unit)
+
+
+def short_places(nanos: Iterable[int | None]) -> int:
+    """How many places a column needs in lists and cards: to the cent, and below a dollar as many
+    as show three digits of the smallest."""
+    amounts = [abs(nano) for nano in nanos if nano]
+    needed = 12 - len(str(min(amounts, default=NANO_PER_USD)))
+    return max(2, min(places_of(amounts), needed))
 
 
 def example_nano(input_nano: int, output_nano: int, per_request_nano: int = 0) -> int:

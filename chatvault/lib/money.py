@@ -5,6 +5,7 @@ Prices are nano-USD per 1,000,000 tokens, so that USD per 1 M tokens × 10⁹ is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 NANO_PER_USD = 1_000_000_000
@@ -42,6 +43,12 @@ def divide_half_up(numerator: int, denominator: int) -> int:
     """Integer division rounded half away from zero; the denominator is positive."""
     sign = -1 if numerator < 0 else 1
     return sign * ((2 * abs(numerator) + denominator) // (2 * denominator))
+
+
+def places_of(nanos: Iterable[int | None]) -> int:
+    """How many places show all of these exactly: a column with as many is easy to compare."""
+    texts = [f"{usd_from_nano(nano):.9f}".rstrip("0") for nano in nanos if nano is not None]
+    return max([2, *(len(text.partition(".")[2]) for text in texts)])
 
 
 def format_usd(nano: int, places: int | None = None) -> str:

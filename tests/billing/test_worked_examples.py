@@ -15,8 +15,9 @@ from apps.billing.price_fields import read_bands, read_tiers, read_windows
 from apps.billing.price_parts import conditions_of
 from apps.billing.pricing import Price, Terms, bill, explain
 from apps.billing.pricing.explain import SCALE
+from apps.billing.words import short_places
 from apps.providers.adapters.contract import Usage
-from chatvault.lib.money import nano_from_usd, usd_from_nano
+from chatvault.lib.money import nano_from_usd, places_of, usd_from_nano
 
 OPENAI = "https://platform.openai.com/docs/pricing"
 ANTHROPIC = "https://docs.anthropic.com/en/docs/about-claude/pricing"
@@ -307,3 +308,18 @@ def test_there_are_examples_of_each_provider_and_each_kind():
     assert min(pages.count(page) for page in (OPENAI, ANTHROPIC, GEMINI)) >= 10
     names = {each.name for each in EXAMPLES}
     assert len(names) == len(EXAMPLES) >= 25
+
+
+@pytest.mark.parametrize(
+    ("nanos", "exact", "short"),
+    [
+        ([], 2, 2),
+        ([5_000_000_000, None], 2, 2),
+        ([11_428_000_000, 50_870_000], 5, 4),
+        ([1, 0], 9, 9),
+    ],
+    ids=["none", "dollars", "cents", "a-nano"],
+)
+def test_amounts_of_a_column_have_as_many_places(nanos, exact, short):
+    assert places_of(nanos) == exact
+    assert short_places(nanos) == short

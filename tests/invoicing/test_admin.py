@@ -142,6 +142,8 @@ def test_a_teams_people_see_their_statements_without_margins(
     shown = member.get(page(made)).text
     assert "$3.00" in shown
     assert "Margin" not in shown
+    assert "Credited" not in shown  # in no line is there anything
+    assert "In all" in shown
     file = reverse("admin:invoicing_statement_file", args=[made.pk, "csv"])
     assert "cost_usd" not in member.get(file).text
     assert member.get(f"{file}?margins").status_code == 404

@@ -134,5 +134,5 @@ def _is_right(call: Call, shown: dict[str, dict[str, str]]) -> bool:
     return (
         tokens == (str(call.input_tokens), str(call.output_tokens))
         and re.match(r"(<\s*)?\$0\.\d*", cells["money"]) is not None
-        and re.fullmatch(r"(< )?[\d.]+ (ms|s)", cells["latency"]) is not None
+        and re.fullmatch(r"(< )?[\d.]+ (ms|s)( (< )?[\d.]+ (ms|s))?", cells["latency"]) is not None
     )

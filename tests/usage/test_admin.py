@@ -70,6 +70,8 @@ def test_the_newest_are_first_and_older_ones_on_the_next_page(browser):
     rows = [make_request(started_at=now - timedelta(minutes=n)) for n in range(60)]
     assert shown(browser) == rows[:50]
     assert shown(browser, "?p=2") == rows[50:]
+    for query in ("", "?alias=nobody-asks-for-it"):
+        assert "9999999999" not in browser.get(LIST + query).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -148,10 +150,10 @@ def test_the_page_of_a_request_tells_its_way_and_its_cost(browser):
     answer = browser.get(change_page(row))
     context = answer.context
     assert [(each.name, each.tokens, each.cost) for each in context["formula"].lines] == [
-        ("Prompt", "600", "$0.00009"),
-        ("Read from the cache", "400", "$0.00003"),
-        ("Answer", "100", "$0.00006"),
-        ("Cost", "", "$0.00018"),
+        ("Prompt", "600", "$0.000090"),
+        ("Read from the cache", "400", "$0.000030"),
+        ("Answer", "100", "$0.000060"),
+        ("Cost", "", "$0.000180"),
         ("Mark-up", "", "$0.000018"),
         ("Charged", "", "$0.000198"),
     ]

@@ -99,7 +99,7 @@ def test_the_page_says_who_moved_and_leads_to_the_rows(client: Browser):
     page = client.get(reverse("admin:usage_spending"))
     assert page.status_code == 200
     assert page.context["total"]["charged"] == "$7.00"
-    assert page.context["total"]["margin"] == "$3.50"
+    assert page.context["total"]["margin"] == "$3.500"
     movers = {each["label"]: (each["change"], each["percent"]) for each in page.context["movers"]}
     assert movers == {"large": ("+$3.00", "+100 %"), "=small": ("+$1.00", "new")}
     small = next(each for each in page.context["rows"] if each["label"] == "=small")

@@ -61,6 +61,9 @@ class BillExamples(_Base):
 
 def first_error(form: forms.BaseForm) -> str:
     """One thing that keeps a form from being a price."""
-    name, errors = next(iter(form.errors.items()))
+    name, errors = next(iter(form.errors.as_data().items()))
     field: Any = form.fields.get(name)
-    return f"{field.label if field else name}: {errors[0]}"
+    label = field.label if field else name
+    if errors[0].code == "required":
+        return f"Shown once there is something in “{label}”."
+    return f"{label}: {errors[0].messages[0]}"

@@ -21,7 +21,7 @@ from unfold.decorators import display
 
 from apps.accounts.admin.limited import asking
 from apps.accounts.admin.pages import ReadOnlyPage
-from apps.accounts.models import ApiKey, Client, Team
+from apps.accounts.models import ApiKey, Client, Team, User
 from apps.accounts.permissions import limit
 from apps.billing import words
 from apps.billing.admin.money import MoneyMedia, usd_column
@@ -96,6 +96,10 @@ class LedgerEntryAdmin(ReadOnlyPage):
             names = dict(model._default_manager.filter(pk__in=ids).values_list("pk", "name"))
             for row in rows:
                 setattr(row, f"{kind}_name", names.get(getattr(row, f"{kind}_id")))
+        people = {row.user_id for row in rows if not row.key_id and row.user_id}
+        known = dict(User.objects.filter(pk__in=people).values_list("pk", "username"))
+        for row in rows:
+            row.user_name = known.get(row.user_id)
 
     @display(description="amount", ordering="amount_nano")
     def amount(self, entry: LedgerEntry) -> SafeString:
@@ -112,9 +116,14 @@ class LedgerEntryAdmin(ReadOnlyPage):
     def team(self, entry: Any) -> str:
         return self._name(entry, "team")
 
-    @display(description="key")
+    @display(description="key, person")
     def key(self, entry: Any) -> str:
-        return self._name(entry, "key")
+        """Whose token it was, where there was no key."""
+        if entry.key_id:
+            return self._name(entry, "key")
+        if not hasattr(entry, "user_name"):
+            self.fill_in([entry])
+        return f"JWT of {entry.user_name}" if entry.user_name else "–"
 
     @display(description="request")
     def of_request(self, entry: LedgerEntry) -> str | SafeString:
@@ -123,7 +132,13 @@ class LedgerEntryAdmin(ReadOnlyPage):
             url = reverse("admin:usage_requestlog_changelist")
         except NoReverseMatch:
             return text
-        return format_html('<a class="cv-link" href="{}?request_id={}">{}</a>', url, text, text)
+        return format_html(
+            '<a class="cv-link" href="{}?request_id={}" title="{}">{}…</a>',
+            url,
+            text,
+            text,
+            text[:13],
+        )
 
     @display(description="why")
     def note(self, entry: LedgerEntry) -> str:

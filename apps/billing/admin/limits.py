@@ -321,7 +321,7 @@ class BudgetAdmin(OutlookColumns, RaisesShown, ScopedAdmin):
 
     @display(description="spent, held and left")
     def use(self, budget: Any) -> str | SafeString:
-        return bar_of(budget)
+        return bar_of(budget, "")  # the period stands beside it
 
     @display(description="stage now")
     def stage_now(self, budget: Any) -> str:
@@ -383,6 +383,6 @@ class BudgetsOnPage(_OnPage):
         return bar_of(budget) if budget.pk else "–"
 
 
-def bar_of(budget: Any) -> str | SafeString:
+def bar_of(budget: Any, period: str | None = None) -> str | SafeString:
     use = getattr(budget, "use", None) or uses_of([budget], clock.now())[budget.pk]
-    return bars.bar(use, budget.period)
+    return bars.bar(use, budget.period if period is None else period)

@@ -44,7 +44,7 @@ class OutlookColumns:
     def runs_out_on(self, budget: Any) -> Any:
         seen = _outlook(budget)
         if seen is None:
-            return "–"
+            return None  # a dash of the list's own, not one in a box
         if seen.runs_out_on is not None:
             return "runs out", f"{seen.runs_out_on:%Y-%m-%d}"
         if seen.earliest is not None:

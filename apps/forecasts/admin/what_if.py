@@ -24,10 +24,11 @@ from apps.forecasts.models import WhatIf
 from apps.usage.reports.exporting.columns import Kind, cell
 from chatvault.lib import clock
 from chatvault.lib.errors import InvalidField
-from chatvault.lib.money import format_usd, usd_from_nano
+from chatvault.lib.money import format_usd, places_of, usd_from_nano
 
 _NOW, _THEN = "#9ca3af", "var(--color-primary-600)"
 _FIELDS = {"to": "ends_at", "model": None}
+_AMOUNTS = ("cost_now", "cost_then", "charged_now", "charged_then")
 CSV_HEADERS = [
     "model", "requests", "left_out", "cost_usd", "cost_then_usd", "charged_usd",
     "charged_then_usd", "difference_usd",
@@ -132,7 +133,7 @@ class WhatIfAdmin(Page):
             "facts": _facts(row),
             "chart": _chart(row),
             "csv": reverse("admin:forecasts_whatif_csv", args=[row.pk]),
-            "table": [_cells(line) for line in row.lines],
+            "table": _table(row.lines),
         }
         return TemplateResponse(request, "forecasts/what_if.html", context)
 
@@ -150,8 +151,7 @@ class WhatIfAdmin(Page):
         writer = csv.writer(answer)
         writer.writerow(CSV_HEADERS)
         for line in row.lines:
-            names = ("cost_now", "cost_then", "charged_now", "charged_then")
-            amounts = [line[name] for name in names]
+            amounts = [line[name] for name in _AMOUNTS]
             amounts.append(_difference(line["charged_now"], line["charged_then"]))
             told = ["" if one is None else usd_from_nano(one) for one in amounts]
             writer.writerow(
@@ -212,16 +212,19 @@ def _chart(row: WhatIf) -> Any:
     return charts.bars("Charged by model, USD", [line["model"] for line in known], pairs)
 
 
-def _cells(line: dict[str, Any]) -> list[str]:
+def _table(lines: list[dict[str, Any]]) -> list[list[str]]:
+    """A row for each model; the points of a column's amounts stand below each other."""
+    amounts = [
+        [*(line[name] for name in _AMOUNTS), _difference(line["charged_now"], line["charged_then"])]
+        for line in lines
+    ]
+    places = [places_of(column) for column in zip(*amounts, strict=True)]
     return [
-        line["model"],
-        f"{line['requests']:,}",
-        f"{line['left_out']:,}",
-        format_usd(line["cost_now"]),
-        _money(line["cost_then"], exact=True),
-        format_usd(line["charged_now"]),
-        _money(line["charged_then"], exact=True),
-        _signed(_difference(line["charged_now"], line["charged_then"])),
+        [line["model"], f"{line['requests']:,}", f"{line['left_out']:,}"]
+        + ["no price" if one is None else format_usd(one, count) for one, count in cells]
+        + [_signed(difference, places[-1])]
+        for line, (*row, difference) in zip(lines, amounts, strict=True)
+        for cells in [list(zip(row, places, strict=False))]
     ]
 
 
@@ -235,7 +238,7 @@ def _money(nano: int | None, *, exact: bool = False) -> str:
     return format_usd(nano) if exact else short_usd(nano)
 
 
-def _signed(nano: int | None) -> str:
+def _signed(nano: int | None, places: int | None = None) -> str:
     if nano is None:
         return "–"
-    return f"+{format_usd(nano)}" if nano > 0 else format_usd(nano)
+    return f"{'+' if nano > 0 else ''}{format_usd(nano, places)}"

@@ -35,6 +35,7 @@ def _text(**attrs: str) -> Any:
 class BillForm(forms.Form):
     provider = forms.ModelChoiceField(
         Provider.objects.order_by("name"),
+        empty_label="Choose one",
         widget=UnfoldAdminSelectWidget(),
         help_text="Whose bill it is. It is compared with the requests that this provider served.",
     )

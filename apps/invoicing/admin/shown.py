@@ -7,7 +7,7 @@ from typing import Any, Final
 from apps.configuration.models import JobRun
 from apps.invoicing import bills, reconcile
 from apps.invoicing.models import Bill, BillAdjustment
-from chatvault.lib.money import format_usd, usd_from_nano
+from chatvault.lib.money import format_usd, places_of, usd_from_nano
 
 MOST_ROWS: Final = 500
 _JOBS: Final = ("read-bill", "compare-bill", "book-bill-adjustment", "undo-bill-adjustment")
@@ -19,7 +19,7 @@ def bill_page(bill: Bill) -> dict[str, Any]:
     lines = list(bill.lines.all()[: MOST_ROWS + 1])
     return {
         "figures": _figures(bill),
-        "lines": [_line(bill, line) for line in lines[:MOST_ROWS]],
+        "lines": _lines(bill, lines[:MOST_ROWS]),
         "more_lines": len(lines) > MOST_ROWS,
         "unmatched": _unmatched(bill),
         "matches": _matches(bill),
@@ -56,13 +56,19 @@ def _figures(bill: Bill) -> list[tuple[str, str]]:
     return found
 
 
-def _line(bill: Bill, line: Any) -> dict[str, Any]:
+def _lines(bill: Bill, lines: list[Any]) -> list[dict[str, Any]]:
+    amount_places = places_of(line.amount_nano for line in lines)
+    usd_places = places_of(line.usd_nano for line in lines)
+    return [_line(bill, line, amount_places, usd_places) for line in lines]
+
+
+def _line(bill: Bill, line: Any, amount_places: int, usd_places: int) -> dict[str, Any]:
     return {
         "day": line.day,
         "billed_model": line.billed_model or "(none)",
         "model": line.model or "–",
-        "amount": f"{usd_from_nano(line.amount_nano).normalize():f} {bill.currency}",
-        "usd": format_usd(line.usd_nano),
+        "amount": f"{usd_from_nano(line.amount_nano):.{amount_places}f} {bill.currency}",
+        "usd": format_usd(line.usd_nano, usd_places),
         "rate_day": line.rate_day,
         "rows": line.rows,
         "first_row": line.first_row,
@@ -85,7 +91,9 @@ def _unmatched(bill: Bill) -> list[dict[str, Any]]:
 def _matches(bill: Bill) -> list[dict[str, Any]]:
     rows = []
     so_far = 0
-    for match in bill.matches.all()[:MOST_ROWS]:
+    found = list(bill.matches.all()[:MOST_ROWS])
+    places = places_of(n for each in found for n in (each.billed_nano, each.cost_nano))
+    for match in found:
         so_far += match.drift_nano
         share = reconcile.percent(match.drift_nano, match.billed_nano)
         rows.append(
@@ -93,11 +101,11 @@ def _matches(bill: Bill) -> list[dict[str, Any]]:
                 "day": match.day,
                 "model": match.model,
                 "requests": f"{match.requests:,}",
-                "billed": format_usd(match.billed_nano),
-                "cost": format_usd(match.cost_nano),
-                "drift": format_usd(match.drift_nano),
+                "billed": format_usd(match.billed_nano, places) if match.billed_nano else "–",
+                "cost": format_usd(match.cost_nano, places),
+                "drift": format_usd(match.drift_nano, places),
                 "percent": f"{share} %" if share is not None else "–",
-                "so_far": format_usd(so_far),
+                "so_far": format_usd(so_far, places),
                 "is_off": reconcile.is_drift(match.billed_nano, match.cost_nano),
             }
         )

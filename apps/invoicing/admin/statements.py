@@ -13,14 +13,15 @@ from unfold.decorators import action, display
 from apps.accounts.admin.limited import asking
 from apps.accounts.admin.pages import actor_of
 from apps.billing.admin.ledger import TeamFilter
-from apps.billing.admin.money import MoneyMedia, usd_column
+from apps.billing.admin.money import MoneyMedia
+from apps.billing.words import short_usd
 from apps.configuration import job_queue
 from apps.invoicing import documents, files, statements
 from apps.invoicing.admin.deeds import DeedsPage, done, may_change
 from apps.invoicing.admin.forms import IssueForm
 from apps.invoicing.models import Statement
 from apps.invoicing.permissions import may_see_margins
-from chatvault.lib.money import format_usd, usd_from_nano
+from chatvault.lib.money import format_usd, places_of, usd_from_nano
 
 
 @admin.register(Statement)
@@ -36,7 +37,10 @@ class StatementAdmin(DeedsPage):
     search_fields = ("reference", "team_name", "client_name")
     actions_list: ClassVar[Any] = ("issue",)
     page_template = "invoicing/statement.html"
-    total = usd_column("total_nano", "total")
+
+    @display(description="total", ordering="total_nano")
+    def total(self, row: Statement) -> str:
+        return short_usd(row.total_nano)
 
     @display(description="kind", ordering="kind", label={"statement": "info"})
     def kind_label(self, row: Statement) -> tuple[str, str]:
@@ -73,7 +77,7 @@ class StatementAdmin(DeedsPage):
         return {
             "margins": margins,
             "month": files.month_text(row),
-            "lines": [_line(line) for line in row.lines.all()],
+            **_table(row, margins),
             "totals": _totals(row, margins),
             "notes": list(row.credit_notes.all()),
             "digests": [
@@ -121,19 +125,39 @@ def _issued(given: dict[str, Any], author: str) -> Statement:
     return statements.issue(month=given["month"], currency=given["currency"], **whose)
 
 
-def _line(line: Any) -> dict[str, str]:
+def _table(row: Statement, margins: bool) -> dict[str, Any]:
+    """The lines with their sum. Columns of amounts in which there is nothing are left out."""
+    rows = list(row.lines.all())
+    counts = {
+        name: [getattr(line, field) for line in rows]
+        for name, field in (
+            ("Requests", "requests"), ("Tokens in", "input_tokens"), ("Tokens out", "output_tokens")
+        )
+    }  # fmt: skip
+    amounts = {
+        "Charged": [line.charged_nano for line in rows],
+        "Adjusted": [line.adjusted_nano for line in rows],
+        "Credited": [line.credited_nano for line in rows],
+        "Total": [line.total_nano for line in rows],
+    }
+    amounts = {name: n for name, n in amounts.items() if name in ("Charged", "Total") or any(n)}
+    if margins:
+        amounts["Cost"] = [line.cost_nano for line in rows]
+        amounts["Margin"] = [line.total_nano - line.cost_nano for line in rows]
+    columns = [[f"{n:,}" for n in (*column, sum(column))] for column in counts.values()]
+    for column in amounts.values():
+        places = places_of(column)
+        columns.append(
+            [format_usd(nano, places) if nano else "–" for nano in (*column, sum(column))]
+        )
+    *cells, sums = zip(*columns, strict=True)
     return {
-        "client": line.client_name,
-        "model": line.model or "–",
-        "requests": f"{line.requests:,}",
-        "input": f"{line.input_tokens:,}",
-        "output": f"{line.output_tokens:,}",
-        "charged": format_usd(line.charged_nano),
-        "adjusted": format_usd(line.adjusted_nano),
-        "credited": format_usd(line.credited_nano),
-        "total": format_usd(line.total_nano),
-        "cost": format_usd(line.cost_nano),
-        "margin": format_usd(line.total_nano - line.cost_nano),
+        "columns": [*counts, *amounts],
+        "lines": [
+            {"client": line.client_name, "model": line.model or "–", "cells": each}
+            for line, each in zip(rows, cells, strict=True)
+        ],
+        "sums": sums,
     }
 
 

@@ -30,12 +30,14 @@ class RepricingForm(forms.ModelForm):
     """The first step: everything else is done by buttons."""
 
     team = forms.ModelChoiceField(
-        Team.objects.order_by("name"), required=False, widget=UnfoldAdminSelectWidget(),
+        Team.objects.order_by("name"), required=False, empty_label="All",
+        widget=UnfoldAdminSelectWidget(),
         help_text="Only requests of this team; empty: of all teams.",
     )  # fmt: skip
     client = forms.ModelChoiceField(
         Client.objects.select_related("team").order_by("name"), required=False,
-        widget=UnfoldAdminSelectWidget(), help_text="Only requests of this client; empty: of all.",
+        empty_label="All", widget=UnfoldAdminSelectWidget(),
+        help_text="Only requests of this client; empty: of all.",
     )  # fmt: skip
     alias = forms.ChoiceField(
         required=False, widget=UnfoldAdminSelectWidget(),
@@ -50,11 +52,12 @@ class RepricingForm(forms.ModelForm):
         help_text="Only requests that this provider answered; empty: all.",
     )  # fmt: skip
     book = forms.ModelChoiceField(
-        PriceBook.objects.order_by("name"), required=False, widget=UnfoldAdminSelectWidget(),
+        PriceBook.objects.order_by("name"), required=False, empty_label="–",
+        widget=UnfoldAdminSelectWidget(),
         help_text="For “another price book”: its prices are put in place of each client's own.",
     )  # fmt: skip
     terms = TermsField(
-        TierTerms.objects.order_by("tier_name", "-pk"), required=False,
+        TierTerms.objects.order_by("tier_name", "-pk"), required=False, empty_label="–",
         widget=UnfoldAdminSelectWidget(),
         help_text="For “a version of a pricing tier”: its mark-up, fixed prices and book.",
     )  # fmt: skip

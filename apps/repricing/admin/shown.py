@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 from django.urls import reverse
 
+from apps.accounts.models import Client, Team
 from apps.configuration.models import JobRun
 from apps.repricing import services, tables
 from apps.repricing.models import Repricing
 from apps.usage.admin import job_progress
 from apps.usage.admin.request_detail import Fact
 from apps.usage.figures import count_text, instant_text
-from chatvault.lib.money import format_usd
+from chatvault.lib.money import format_usd, places_of
 
 State = Repricing.State
 _JOBS: Final = (services.CHECK_JOB, services.BOOK_JOB, services.UNDO_JOB)
@@ -61,14 +63,14 @@ def progress_url(row: Repricing) -> str:
     return reverse("admin:repricing_repricing_progress", args=[row.pk])
 
 
-def delta_text(nano: int) -> str:
-    return f"+{format_usd(nano)}" if nano > 0 else format_usd(nano)
+def delta_text(nano: int, places: int | None = None) -> str:
+    return f"{'+' if nano > 0 else ''}{format_usd(nano, places)}"
 
 
 def _facts(row: Repricing) -> list[Fact]:
     limits = {
-        "team": row.team_id, "client": row.client_id, "alias": row.alias, "model": row.model,
-        "provider": row.provider_name,
+        "team": _name_of(Team, row.team_id), "client": _name_of(Client, row.client_id),
+        "alias": row.alias, "model": row.model, "provider": row.provider_name,
     }  # fmt: skip
     chosen = ", ".join(f"{name} {value}" for name, value in limits.items() if value)
     by = {Repricing.Basis.BOOK: row.book, Repricing.Basis.TERMS: row.terms}.get(
@@ -94,6 +96,14 @@ def _facts(row: Repricing) -> list[Fact]:
     return facts
 
 
+def _name_of(model: type[Team] | type[Client], pk: int | None) -> str:
+    """What is gone has only its number."""
+    if not pk:
+        return ""
+    found = model._default_manager.filter(pk=pk).values_list("name", flat=True).first()
+    return found or f"number {pk}"
+
+
 def _figures(row: Repricing) -> list[Fact]:
     return [
         Fact("Requests that change", count_text(row.count("changed"))),
@@ -105,6 +115,11 @@ def _figures(row: Repricing) -> list[Fact]:
 
 def _table(row: Repricing, dimension: str) -> dict[str, Any]:
     rows = tables.by(row, dimension)
+    places = {
+        name: places_of(each[name] for each in rows)
+        for name in ("charged_before_nano", "charged_after_nano", "charged_delta_nano",
+                     "cost_delta_nano")
+    }  # fmt: skip
     largest = max((abs(each["charged_delta_nano"]) for each in rows), default=0)
     return {
         "title": _TITLES[dimension],
@@ -115,10 +130,10 @@ def _table(row: Repricing, dimension: str) -> dict[str, Any]:
                 "name": each["name"],
                 "requests": count_text(each["requests"]),
                 "changed": count_text(each["changed"]),
-                "before": format_usd(each["charged_before_nano"]),
-                "after": format_usd(each["charged_after_nano"]),
-                "delta": delta_text(each["charged_delta_nano"]),
-                "cost_delta": delta_text(each["cost_delta_nano"]),
+                "before": format_usd(each["charged_before_nano"], places["charged_before_nano"]),
+                "after": format_usd(each["charged_after_nano"], places["charged_after_nano"]),
+                "delta": delta_text(each["charged_delta_nano"], places["charged_delta_nano"]),
+                "cost_delta": delta_text(each["cost_delta_nano"], places["cost_delta_nano"]),
                 "width": 100 * abs(each["charged_delta_nano"]) // largest if largest else 0,
                 "is_less": each["charged_delta_nano"] < 0,
             }
@@ -130,6 +145,7 @@ def _table(row: Repricing, dimension: str) -> dict[str, Any]:
 def _example(one: dict[str, Any]) -> dict[str, Any]:
     return one | {
         "link": reverse("admin:usage_requestlog_change", args=[one["row"]]),
+        "started_at": instant_text(datetime.fromisoformat(one["started_at"])),
         "charged_before": format_usd(one["charged_before_nano"]),
         "charged_after": format_usd(one["charged_after_nano"]),
         "delta": delta_text(one["charged_after_nano"] - one["charged_before_nano"]),

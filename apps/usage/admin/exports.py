@@ -28,6 +28,7 @@ from apps.accounts.principals import Principal
 from apps.accounts.roles import Capability
 from apps.usage import exports
 from apps.usage.export_files import download
+from apps.usage.figures import instant_text, size_text
 from apps.usage.models import RequestLog, UsageExport
 from apps.usage.reports.query import BadQuery, Dimension, Value, zone_of
 from apps.usage.reports.scopes import scope_of
@@ -54,9 +55,11 @@ def _text(text: str) -> forms.CharField:
 class ExportForm(forms.ModelForm):
     who: Principal
 
-    first_day = forms.DateField(widget=UnfoldAdminSingleDateWidget())
+    first_day = forms.DateField(
+        widget=UnfoldAdminSingleDateWidget(), help_text="Such as 2026-11-01. It is in the file."
+    )
     last_day = forms.DateField(
-        widget=UnfoldAdminSingleDateWidget(), help_text="It is in the file; 400 days at most."
+        widget=UnfoldAdminSingleDateWidget(), help_text="It is in the file, too; 400 days at most."
     )
     time_zone = forms.CharField(
         initial="UTC",
@@ -140,7 +143,7 @@ class UsageExportAdmin(Page):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     add_fieldsets = ((None, {"fields": _FIELDS}),)
-    readonly_fields = ("what", "state_label", "progress", "rows_told", "file", "problem", "until")
+    readonly_fields = ("what", "state_told", "progress", "rows_told", "file", "until")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.add_fieldsets if obj is None else ((None, {"fields": self.readonly_fields}),)
@@ -235,6 +238,10 @@ class UsageExportAdmin(Page):
     def state_label(self, row: UsageExport) -> tuple[str, str]:
         return row.state, row.get_state_display()
 
+    @admin.display(description="state")
+    def state_told(self, row: UsageExport) -> str:
+        return row.get_state_display()
+
     @admin.display(description="progress")
     def progress(self, row: UsageExport) -> str:
         words = f"{row.days_done:,} of {row.days_total:,} days"
@@ -255,9 +262,9 @@ class UsageExportAdmin(Page):
         if row.state != UsageExport.State.DONE:
             return row.problem or "–"
         url = reverse("admin:usage_usageexport_download", args=[row.pk])
-        size = f"{max(row.size_bytes / 1e6, 0.1):,.1f} MB"
+        size = size_text(row.size_bytes)
         return format_html('<a class="cv-link" href="{}" download>Download</a>, {}', url, size)
 
     @admin.display(description="kept until", ordering="expires_at")
-    def until(self, row: UsageExport) -> datetime:
-        return row.expires_at
+    def until(self, row: UsageExport) -> str:
+        return instant_text(row.expires_at)

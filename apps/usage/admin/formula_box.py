@@ -46,7 +46,16 @@ def formula_of(row: RequestLog, versions: formula.Versions) -> Formula:
     if terms is not None and _is_charged_otherwise(lines):
         table += [_line(line) for line in lines if line.side == "charge" and line.kind != "cost"]
         table.append(_total("Charged", bill.charged_nano))
-    return Formula(table, _conditions(row, price), _doubt(row, bill, terms))
+    return Formula(_even(table), _conditions(row, price), _doubt(row, bill, terms))
+
+
+def _even(table: list[FormulaLine]) -> list[FormulaLine]:
+    """With as many places in each amount, so that the column adds up to the eye."""
+    most = max(len(line.cost.partition(".")[2]) for line in table)
+    return [
+        line._replace(cost=line.cost + "0" * (most - len(line.cost.partition(".")[2])))
+        for line in table
+    ]
 
 
 def _is_charged_otherwise(lines: list[pricing.Line]) -> bool:

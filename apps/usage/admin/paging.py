@@ -76,6 +76,8 @@ class LogList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        if self.result_count == InfinitePaginator.count.func(self.paginator):  # nobody knows it
+            self.full_result_count = self.result_count
         if not self.multi_page:
             self.result_list = self.paginator.page(1).object_list
 

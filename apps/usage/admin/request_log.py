@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
+from apps.billing.words import short_usd
 from apps.usage.admin import adjusting, filters, request_detail
 from apps.usage.admin.paging import LogList, SeekPaginator, asked_of
 from apps.usage.admin.rate_limits import rate_limits_page
@@ -24,7 +25,6 @@ from apps.usage.figures import count_text, instant_text, milliseconds
 from apps.usage.models import RequestLog
 from apps.usage.reports.query import BadQuery
 from chatvault.lib import replica
-from chatvault.lib.money import format_usd
 
 _HEX = re.compile(r"[0-9a-f]{1,32}")
 
@@ -46,7 +46,6 @@ class RequestLogAdmin(ReadOnlyAdmin):
         "out_tokens",
         "money",
         "latency",
-        "first_token",
     )
     list_display_links = ("started",)
     list_filter = (
@@ -221,12 +220,9 @@ class RequestLogAdmin(ReadOnlyAdmin):
     def money(self, row: RequestLog) -> tuple[str, str]:
         if not row.price_id:
             return "–", "unpriced"
-        return format_usd(row.charged_nano), f"cost {format_usd(row.cost_nano)}"
+        return short_usd(row.charged_nano), short_usd(row.cost_nano)
 
-    @admin.display(description="latency")
-    def latency(self, row: RequestLog) -> str:
-        return milliseconds(row.latency_ms)
-
-    @admin.display(description="first token")
-    def first_token(self, row: RequestLog) -> str:
-        return milliseconds(row.first_token_ms)
+    @display(description="latency, first token", header=True)
+    def latency(self, row: RequestLog) -> tuple[str, str]:
+        first = row.first_token_ms
+        return milliseconds(row.latency_ms), "" if first is None else milliseconds(first)

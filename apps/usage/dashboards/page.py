@@ -20,7 +20,7 @@ from apps.accounts.permissions import limit
 from apps.accounts.principals import Principal
 from apps.accounts.roles import Capability
 from apps.accounts.usable_models import aliases_of
-from apps.billing.words import short_usd
+from apps.billing.words import short_places, short_usd
 from apps.usage.dashboards.choice import BY, RANGES, Choice, choice_of
 from apps.usage.dashboards.drawn import charts_of
 from apps.usage.dashboards.figures import Group, Spending, per_thousand, spending
@@ -28,7 +28,7 @@ from apps.usage.figures import count_text, percent, short_count
 from apps.usage.reports.query import BadQuery, Dimension, Scope, Value
 from apps.usage.reports.summary import Figures
 from chatvault.lib import clock
-from chatvault.lib.money import usd_from_nano
+from chatvault.lib.money import format_usd, usd_from_nano
 
 MOST_CHOICES: Final = 500
 _INSTANT: Final = timedelta(microseconds=1)
@@ -73,14 +73,17 @@ def spending_page(request: HttpRequest) -> dict[str, Any]:
         found = spending(choice, _scope(who))
     except BadQuery as bad:
         return context | {"problems": [*choice.problems, bad.message], "found": None}
+    groups = [group for group in found.groups if not group.now.is_empty]
+    places = _Places.of([found.now, *(group.now for group in groups)])
+    moved = _Places.of([one for group in found.movers for one in (group.before, group.now)])
     return context | {
         "found": found,
         "has_traffic": bool(found.now.of("requests")),
         "cards": _cards(found, sees_cost=sees_cost),
         "charts": charts_of(found, sees_cost=sees_cost),
-        "movers": [_row(group, choice) for group in found.movers],
-        "rows": [_row(group, choice) for group in found.groups if not group.now.is_empty],
-        "total": _sums(found.now),
+        "movers": [_row(group, choice, moved) for group in found.movers],
+        "rows": [_row(group, choice, places) for group in groups],
+        "total": _sums(found.now, places),
     }
 
 
@@ -212,7 +215,26 @@ def _amount(nano: int | None) -> str:
     return "" if nano is None else f"{usd_from_nano(nano):f}"
 
 
-def _sums(figures: Figures) -> dict[str, str]:
+@dataclass(frozen=True)
+class _Places:
+    """Of the amounts in each column, so that their points stand below each other."""
+
+    charged: int
+    cost: int
+    margin: int
+    thousand: int
+
+    @classmethod
+    def of(cls, rows: list[Figures]) -> _Places:
+        return cls(
+            short_places(row.charged_nano for row in rows),
+            short_places(row.cost_nano for row in rows),
+            short_places(row.margin_nano for row in rows),
+            short_places(per_thousand(row) for row in rows),
+        )
+
+
+def _sums(figures: Figures, places: _Places) -> dict[str, str]:
     """A row's cells; what there is no data of is a dash."""
     requests, errors = figures.of("requests"), figures.of("errors")
     cached, whole = figures.of("cached_input_tokens") or 0, figures.of("input_tokens") or 0
@@ -222,10 +244,10 @@ def _sums(figures: Figures) -> dict[str, str]:
         "input": _short(figures.of("input_tokens")),
         "cached": percent(cached, whole),
         "output": _short(figures.of("output_tokens")),
-        "charged": _money(figures.charged_nano),
-        "cost": _money(figures.cost_nano),
-        "margin": _money(figures.margin_nano),
-        "thousand": _money(per_thousand(figures)),
+        "charged": _even(figures.charged_nano, places.charged),
+        "cost": _even(figures.cost_nano, places.cost),
+        "margin": _even(figures.margin_nano, places.margin),
+        "thousand": _even(per_thousand(figures), places.thousand),
     }
 
 
@@ -233,17 +255,21 @@ def _short(value: int | None) -> str:
     return "–" if value is None else short_count(value)
 
 
-def _row(group: Group, choice: Choice) -> dict[str, Any]:
-    change = group.change_percent
+def _even(nano: int | None, places: int) -> str:
+    return "–" if nano is None else format_usd(nano, places)
+
+
+def _row(group: Group, choice: Choice, places: _Places) -> dict[str, Any]:
+    change, sign = group.change_percent, "+" if group.change_nano > 0 else ""
     return {
         "label": group.label,
         "is_less": group.change_nano < 0,
-        "before": _money(group.before.charged_nano),
-        "change": f"{'+' if group.change_nano > 0 else ''}{short_usd(group.change_nano)}",
+        "before": _even(group.before.charged_nano, places.charged),
+        "change": f"{sign}{format_usd(group.change_nano, places.charged)}",
         "percent": "new" if change is None else f"{change:+,.0f} %",
         "log_url": _log_url(group.value, choice),
         "only_url": choice.address(**{choice.by.value: str(group.value)}),
-        **_sums(group.now),
+        **_sums(group.now, places),
     }
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.db import models
@@ -70,7 +70,8 @@ class UsageExport(models.Model):
         indexes = [models.Index(fields=["expires_at"], name="export_expiry")]
 
     def __str__(self) -> str:
-        return f"{self.get_format_display()}, {self.starts_at:%Y-%m-%d} to {self.ends_at:%Y-%m-%d}"
+        last = self.ends_at - timedelta(microseconds=1)  # the end itself is not part of it
+        return f"{self.get_format_display()}, {self.starts_at:%Y-%m-%d} to {last:%Y-%m-%d}"
 
     @property
     def share(self) -> int:

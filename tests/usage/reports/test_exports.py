@@ -198,6 +198,11 @@ def test_an_admin_asks_for_a_file_of_what_the_log_shows(usage: Usage, owner: Bro
     row = made(UsageExport.objects.get())
     page = owner.get(reverse("admin:usage_usageexport_changelist")).content.decode()
     assert "5 of 5 days" in page
+    assert "CSV, 2026-03-27 to 2026-03-31" in page
+    assert "Show all" not in page  # nothing narrows the list
+    one = owner.get(reverse("admin:usage_usageexport_change", args=[row.pk])).content.decode()
+    assert "Done" in one
+    assert "(&#x27;done" not in one
     answer = owner.get(reverse("admin:usage_usageexport_download", args=[row.pk]))
     lines = csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode()))
     assert {line["alias"] for line in lines} == {"gpt-4o"}
