@@ -116,6 +116,14 @@ def test_nobody_writes_what_was_booked(browser, page):
     assert [list(LedgerEntry.objects.values()), list(BudgetWindow.objects.values())] == before
 
 
+def test_the_ledger_names_the_person_where_there_was_no_key(browser):
+    person = make_user(username="ada")
+    make_ledger_entry(key_id=0, user_id=person.pk)
+    text = text_of(browser, reverse("admin:billing_ledgerentry_changelist"))
+    assert "JWT of ada" in text
+    assert "deleted (id 0)" not in text
+
+
 def test_the_ledger_is_filtered_and_leads_to_the_request(browser):
     client, other = make_client(name="notebook"), make_client()
     request = make_request()
