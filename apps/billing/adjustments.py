@@ -187,7 +187,7 @@ def _book(
     LedgerEntry.objects.bulk_create(entries)
     for follower in _followers:
         follower(entries)
-    charges = [_charge(entry) for entry in entries if entry.account == LedgerEntry.Account.CLIENT]
+    charges = [_charge(entry) for entry in entries if entry.account != LedgerEntry.Account.MARGIN]
     shared_limits.post_after_commit(budget_windows.book(charges, clock.now()))
     return entries, len(known)
 
@@ -264,16 +264,18 @@ def _entries(one: Correction | Standing, booked: _Booked, batch: _Batch) -> list
 
 def _charge(entry: LedgerEntry) -> budget_windows.Charge:
     at_s = int(entry.booked_at.timestamp())
+    is_cost = entry.account == LedgerEntry.Account.PROVIDER
     return budget_windows.Charge(
         entry.team_id,
         entry.client_id,
         entry.key_id,
         at_s,
-        -entry.amount_nano,
+        0 if is_cost else -entry.amount_nano,
         entry.user_id or 0,
         entry.alias,
         entry.provider_id or 0,
         tuple((entry.tags or {}).items()),
+        entry.amount_nano if is_cost else 0,
     )
 
 

@@ -88,10 +88,10 @@ def _summed(windows: Mapping[str, Window]) -> dict[str, int]:
     if not windows:
         return {}
     concerned = {name: budget_windows.within(window) for name, window in windows.items()}
-    entries = LedgerEntry.objects.filter(
-        reduce(or_, concerned.values()), account=LedgerEntry.Account.CLIENT
-    )
+    entries = LedgerEntry.objects.filter(reduce(or_, concerned.values()))
     sums = entries.aggregate(
         **{name: Sum("amount_nano", filter=those) for name, those in concerned.items()}
     )
-    return {name: -(sums[name] or 0) for name in windows}
+    return {
+        name: budget_windows.signed(one.scope, sums[name] or 0) for name, one in windows.items()
+    }

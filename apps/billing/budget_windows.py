@@ -21,7 +21,8 @@ _LAST_S: Final = 253_402_300_799  # the end of the year 9999: what a date can ho
 
 
 class Charge(NamedTuple):
-    """What one request added to the budgets of whom and what it concerns; 0 and "": of none."""
+    """What one request added to the budgets of whom and what it concerns; 0 and "": of none.
+    Budgets of providers count what it cost, all others what was charged for it."""
 
     team_id: int
     client_id: int
@@ -32,6 +33,7 @@ class Charge(NamedTuple):
     alias: str = ""
     provider_id: int = 0
     tags: tuple[tuple[str, str], ...] = ()
+    cost_nano: int = 0
 
 
 class Scope(NamedTuple):
@@ -97,12 +99,17 @@ def book(charges: Iterable[Charge], now: datetime) -> list[Booked]:
         for target in targets_of(charge):
             for scope in scopes.get(target, ()):
                 start_s, _ = period_bounds(scope.period, charge.at_s)
-                sums[scope, start_s] += charge.nano_usd
+                sums[scope, start_s] += amount_of(charge, scope)
     if not sums:
         return []
     booking = Counter.step(Counter.Name.BOOKING)
     _add(sums, booking, now)
     return booked((scope.budget_id, start_s) for scope, start_s in sums)
+
+
+def amount_of(charge: Charge, scope: Scope) -> int:
+    """What a charge adds to a budget on that."""
+    return charge.cost_nano if scope.kind == "provider" else charge.nano_usd
 
 
 def scopes_of(budget_ids: Iterable[int] | None = None) -> list[Scope]:
@@ -128,15 +135,28 @@ def windows_of(scope: Scope, at_s: int) -> list[Window]:
 
 def spent(window: Window) -> int:
     """What the ledger says of a window, without its running sum."""
-    entries = LedgerEntry.objects.filter(within(window), account=LedgerEntry.Account.CLIENT)
-    return -cast(int, entries.aggregate(total=Sum("amount_nano", default=0))["total"])
+    entries = LedgerEntry.objects.filter(within(window))
+    total = cast(int, entries.aggregate(total=Sum("amount_nano", default=0))["total"])
+    return signed(window.scope, total)
+
+
+def signed(scope: Scope, total: int) -> int:
+    """What entries that are `within` a window add up to, as money that was spent: the ledger takes
+    it from clients and gives it to providers."""
+    return total if scope.kind == "provider" else -total
 
 
 def within(window: Window) -> Q:
     """Which entries of the ledger count in the window."""
-    found = concerns(window.scope.kind, window.scope.target)
+    found = concerns(window.scope.kind, window.scope.target) & Q(account=account_of(window.scope))
     found &= Q(booked_at__gte=instant(window.start_s))
     return found & Q(booked_at__lt=instant(window.end_s)) if window.end_s <= _LAST_S else found
+
+
+def account_of(scope: Scope) -> str:
+    """Of the ledger: which entries are the money that this budget limits."""
+    accounts = LedgerEntry.Account
+    return accounts.PROVIDER if scope.kind == "provider" else accounts.CLIENT
 
 
 def concerns(kind: str, target: int | str) -> Q:

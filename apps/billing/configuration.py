@@ -139,5 +139,4 @@ def register() -> None:
         registry.extend(f"{path}.budgets", BudgetStages)
     for path, scope in (("aliases", "alias"), ("providers", "provider")):
         registry.extend(path, _on(Quotas, scope))
-        if scope != "provider":
-            registry.extend(path, _on(Budgets, scope))
+        registry.extend(path, _on(Budgets, scope))

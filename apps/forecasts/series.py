@@ -50,25 +50,30 @@ def _hours(budget: Budget, start: datetime, end: datetime) -> list[tuple[datetim
     else:
         rows = rows.filter(**_narrowed(budget, kind))
     within = rows.filter(hour__gte=start, hour__lt=end).order_by()
-    sums = within.values("hour").annotate(nano=Sum("charged_nano"))
+    column = "cost_nano" if kind == "provider" else "charged_nano"
+    sums = within.values("hour").annotate(nano=Sum(column))
     return [(row["hour"], int(row["nano"])) for row in sums]
 
 
 def _adjustments(budget: Budget, start: datetime, end: datetime) -> list[tuple[datetime, int]]:
     """What a credit gives back is negative here."""
+    kind = kind_of(budget)
+    is_cost = kind == "provider"
+    accounts = LedgerEntry.Account
     entries = LedgerEntry.objects.filter(
-        account=LedgerEntry.Account.CLIENT,
+        account=accounts.PROVIDER if is_cost else accounts.CLIENT,
         kind=LedgerEntry.Kind.ADJUSTMENT,
         booked_at__gte=start,
         booked_at__lt=end,
     )
-    kind = kind_of(budget)
     if kind == "tag":
         key, _, value = _tag_of(budget).partition("=")
         entries = entries.filter(Exact(KeyTextTransform(key, "tags"), Value(value)))
     else:
         entries = entries.filter(**_narrowed(budget, kind))
-    return [(at, -nano) for at, nano in entries.values_list("booked_at", "amount_nano").iterator()]
+    sign = 1 if is_cost else -1
+    rows = entries.values_list("booked_at", "amount_nano")
+    return [(at, sign * nano) for at, nano in rows.iterator()]
 
 
 def _narrowed(budget: Budget, kind: str) -> dict[str, Any]:

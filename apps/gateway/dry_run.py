@@ -18,7 +18,7 @@ from apps.gateway.stages import Reached, cheaper_alias, check_pace, reached, war
 from apps.gateway.steps.admit import affordable, most_money, most_output, weigh_prompt, with_budget
 from apps.gateway.strategies import ORDERED
 from apps.providers.adapters.contract import Usage
-from chatvault.lib.errors import ChatVaultError, RateLimited
+from chatvault.lib.errors import ChatVaultError, ProviderBudgetExhausted, RateLimited
 
 OBJECT: Final = "chatvault.dry_run"
 _SCOPES: Final = re.compile(r"(requests|tokens)=(\w+)")
@@ -110,14 +110,14 @@ def charge_range(
 
 async def _deployments(
     offer: Offer, identity: Identity, sizes: tuple[int, int, int, int], plane: DataPlane
-) -> tuple[list[dict[str, Any]], RateLimited | None]:
+) -> tuple[list[dict[str, Any]], ChatVaultError | None]:
     """In the order in which they would be tried, and the refusal where no provider has room."""
     demand = Demand(sizes[0] + sizes[3], 0, sizes[3])
     order = in_order(offer)
     healthy = [one for one in order if not plane.breaker.is_open(one.deployment.id)]
     total = sum(one.weight for one in order)
     told: list[dict[str, Any]] = []
-    refusals: list[RateLimited] = []
+    refusals: list[ChatVaultError] = []
     for candidate in order:
         refusal = await _refusal_of(candidate, demand, plane)
         if refusal is not None:
@@ -147,8 +147,12 @@ def in_order(offer: Offer) -> list[Candidate]:
     return sorted(offer.candidates, key=lambda candidate: -candidate.weight)
 
 
-async def _refusal_of(candidate: Candidate, demand: Demand, plane: DataPlane) -> RateLimited | None:
-    """Of the provider's own quotas, where it has any."""
+async def _refusal_of(
+    candidate: Candidate, demand: Demand, plane: DataPlane
+) -> ChatVaultError | None:
+    """Of the provider's own budgets and quotas, where it has any."""
+    if plane.provider_limits.is_spent_out(candidate.deployment.provider_id):
+        return ProviderBudgetExhausted()
     if not candidate.scopes:
         return None
     try:

@@ -76,7 +76,7 @@ class DryRunDeploymentSerializer(_Shape):
         allow_null=True, help_text="How often it is tried first; null: the order is fixed."
     )
     is_resting = serializers.BooleanField(help_text="It failed lately and would be left out.")
-    has_room = serializers.BooleanField(help_text="By the quotas of its provider.")
+    has_room = serializers.BooleanField(help_text="By the quotas and budgets of its provider.")
     price_version = serializers.IntegerField(allow_null=True, help_text="null: it has no price.")
     charge = ChargeRangeSerializer(allow_null=True)
 

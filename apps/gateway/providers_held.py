@@ -1,11 +1,13 @@
 """Quotas of providers: each call holds its part of them while it runs, apart from the request.
 
 Which provider serves is known when it is called, so the call asks, not the admission. A provider
-that has nothing left is passed over, for a moment without being asked again.
+that has nothing left is passed over, for a moment without being asked again. So is one whose
+budget is used up, as the ledger said last: of budgets nothing is held.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from apps.billing.limits import Demand, Limits
@@ -33,6 +35,12 @@ class ProviderLimits:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._full: dict[int, _Full] = {}
+        self.spent_out: Mapping[int, int] = {}  # by provider: the end of its budget's period
+
+    def is_spent_out(self, provider_id: int) -> bool:
+        """Whether the provider's budget is used up."""
+        until_s = self.spent_out.get(provider_id)
+        return until_s is not None and clock.wall_s() < until_s
 
     async def hold(self, candidate: Candidate, meter: Meter) -> tuple[int, ...]:
         """Take the request's part of the provider's quotas; returns those that only observe and

@@ -16,7 +16,7 @@ from django.db import DatabaseError, close_old_connections
 from apps.accounts import bearers
 from apps.accounts.credentials import Asker, KeyRecord, Question
 from apps.accounts.key_cache import KeyCache
-from apps.billing import held, quota_uses, shared_limits
+from apps.billing import held, provider_budgets, quota_uses, shared_limits
 from apps.billing.limits import LocalLimits
 from apps.billing.limits.contract import BudgetLimit, QuotaLimit
 from apps.billing.limits.redis.limits import LoadedBudget, RedisLimits
@@ -37,6 +37,7 @@ from apps.usage.journal import Journal
 from apps.usage.limits_keeper import LimitsKeeper
 from apps.usage.restore import Pending, costs_of, one_view, restore_budgets
 from apps.usage.segments import journal_id, stored_owner
+from chatvault.lib import clock
 from chatvault.lib.errors import NotReady
 from chatvault.lib.http_guard import AddressGuard
 from chatvault.lib.peppers import parse_ring
@@ -50,6 +51,7 @@ MIB = 2**20
 HELD_TIMEOUT_S = 0.5
 RENEW_LEASES_S = 120.0  # a lease lasts 900 s
 CORRECT_S = 1.0
+PROVIDER_BUDGETS_S = 1.0
 
 
 class ControlPlane:
@@ -109,6 +111,9 @@ class ControlPlane:
     def is_settled(self) -> bool:
         """Whether all that was restored is known to be what it cost."""
         return not self._pending
+
+    async def spent_out(self) -> Mapping[int, int]:
+        return await self._ask(lambda: provider_budgets.spent_out(clock.now()))
 
     async def save(self, snapshot: Snapshot, path: Path) -> None:
         await self._ask(store.save, snapshot, path)
@@ -170,6 +175,7 @@ class Wiring:
         self._tasks = [
             asyncio.create_task(follower.run()),
             asyncio.create_task(_keep_leases(plane)),
+            asyncio.create_task(_follow_provider_budgets(self._source, plane)),
             asyncio.create_task(keep_tally(plane)),
         ]
         if isinstance(self._limits, LocalLimits):
@@ -296,6 +302,19 @@ async def _keep_leases(plane: DataPlane) -> None:
     while True:
         await asyncio.sleep(RENEW_LEASES_S)
         await plane.renew_leases()
+
+
+async def _follow_provider_budgets(source: ControlPlane, plane: DataPlane) -> None:
+    """While the database is away, what it said last holds until the periods end."""
+    while True:
+        if plane.view.snapshot.has_provider_budgets:
+            try:
+                plane.provider_limits.spent_out = await source.spent_out()
+            except DatabaseError as error:
+                logger.warning("budgets of providers are not known: %s", type(error).__name__)
+        else:
+            plane.provider_limits.spent_out = {}
+        await asyncio.sleep(PROVIDER_BUDGETS_S)
 
 
 async def _correct_budgets(source: ControlPlane, limits: LocalLimits) -> None:

@@ -167,7 +167,7 @@ def _book_late(settles: list[Settle], created_at: str) -> tuple[list[Charge], li
             created_at=created_at,
             reason=LATE_REASON,
         )
-        charges.append(_charge(row, delta))
+        charges.append(_charge(row, delta, settle.cost_nano - row.cost_nano))
     store.insert(entries)
     day_sums.forget(changed)
     return charges, orphans
@@ -193,7 +193,7 @@ def _parties(row: RequestLog) -> Parties:
     )
 
 
-def _charge(row: RequestLog, nano_usd: int) -> Charge:
+def _charge(row: RequestLog, nano_usd: int, cost_nano: int) -> Charge:
     return Charge(
         row.team_id,
         row.client_id,
@@ -204,6 +204,7 @@ def _charge(row: RequestLog, nano_usd: int) -> Charge:
         row.alias,
         row.provider_id or 0,
         tuple((row.tags or {}).items()),
+        cost_nano,
     )
 
 

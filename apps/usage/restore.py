@@ -91,9 +91,10 @@ def restore_budgets(
     for request_id, charge in unbooked.charges.items():
         touched = list(_windows_of(windows, charge))
         for window in touched:
-            spent[window] += charge.nano_usd
-        if request_id in unbooked.open and touched:
-            keys = tuple((window.scope.budget_id, window.start_s) for window in touched)
+            spent[window] += budget_windows.amount_of(charge, window.scope)
+        held = [window for window in touched if window.scope.kind != "provider"]
+        if request_id in unbooked.open and held:
+            keys = tuple((window.scope.budget_id, window.start_s) for window in held)
             pending.append(Pending(request_id, keys, charge.nano_usd))
     states = [
         BudgetState(window.scope.budget_id, window.start_s, nano_usd)
@@ -207,7 +208,9 @@ def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> 
             known = requests.apply(record, owner_of(name))
             if type(known) is Closed and reader.offset > shipped:
                 intent = known.request.intent
-                charges[intent.request_id] = _charge(known.request, known.settle.charged_nano)
+                charges[intent.request_id] = _charge(
+                    known.request, known.settle.charged_nano, known.settle.cost_nano
+                )
                 called[intent.request_id] = known.settle.deployment_id
     newest = {owner_of(reader.path.name): reader.path for reader in readers}
     for owner in requests.owners():
@@ -215,8 +218,8 @@ def _unshipped(readers: list[SegmentReader], books: _Books, directory: Path) -> 
             continue
         for request in requests.of_owner(owner):
             if request.starts:
-                reserved = _charge(request, request.intent.reserved_nano)
-                charges[request.intent.request_id] = reserved
+                most = request.intent.reserved_nano
+                charges[request.intent.request_id] = _charge(request, most, most)
                 called[request.intent.request_id] = request.last_deployment
                 still_open.add(request.intent.request_id)
     return _Unbooked(_with_providers(charges, called), still_open)
@@ -240,7 +243,7 @@ def _without_booked(unbooked: _Unbooked) -> _Unbooked:
     return _Unbooked(charges, unbooked.open)
 
 
-def _charge(request: OpenRequest, nano_usd: int) -> Charge:
+def _charge(request: OpenRequest, nano_usd: int, cost_nano: int) -> Charge:
     intent = request.intent
     at_s = intent.at_ms // 1000
     return Charge(
@@ -252,6 +255,7 @@ def _charge(request: OpenRequest, nano_usd: int) -> Charge:
         intent.user_id,
         intent.alias,
         tags=intent.tags,
+        cost_nano=cost_nano,
     )
 
 

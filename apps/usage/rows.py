@@ -222,6 +222,7 @@ def charge_of(row: RequestRow, intent: Intent) -> Charge:
         row.alias,
         row.provider_id or 0,
         intent.tags,
+        row.cost_nano,
     )
 
 

@@ -247,6 +247,14 @@ class NoDeployment(ChatVaultError):
     default_message = "No deployment of this model is available now."
 
 
+class ProviderBudgetExhausted(NoDeployment):
+    code = "provider_budget_exhausted"
+    default_message = (
+        "All providers of this model have used up the budgets that this gateway has for them. "
+        "Try another model, or ask an admin to raise them."
+    )
+
+
 class JournalUnavailable(ChatVaultError):
     status = 503
     type = "service_unavailable_error"

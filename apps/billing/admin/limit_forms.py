@@ -106,14 +106,12 @@ class QuotaForm(ScopedForm):
         return 1 if is_concurrency else self.cleaned_data["window_s"]
 
 
-ON_WHAT = tuple(name for name in BUDGET_SCOPES if name != "provider")
-"""A budget is held before it is known which provider serves, so it is on none."""
 _SHAPE = ("period", "length_days", "starts_on", "time_zone")
 _WITH_LENGTH = (Budget.Period.CUSTOM, Budget.Period.ROLLING)
 
 
 class BudgetForm(ScopedForm, MoneyForm):
-    scopes = ON_WHAT
+    scopes = BUDGET_SCOPES
     nobody = "Choose what this is for: one of these, or a tag."
     unique_with = ("period",)
     money = {"amount_usd": "amount_nano"}
@@ -126,7 +124,7 @@ class BudgetForm(ScopedForm, MoneyForm):
 
     class Meta:
         model = Budget
-        fields = (*ON_WHAT, *_SHAPE, "rolls_over", "is_active")
+        fields = (*BUDGET_SCOPES, *_SHAPE, "rolls_over", "is_active")
         labels = {"user": "Person", "alias": "Model"}
         help_texts = {
             "team": "All clients of the team together. Choose exactly one of these.",
@@ -134,6 +132,9 @@ class BudgetForm(ScopedForm, MoneyForm):
             "key": "This key alone.",
             "user": "All tokens of the person together, whichever client pays.",
             "alias": "Everybody who asks for this model, together.",
+            "provider": "What all calls to the provider cost together, before any mark-up. When it "
+            "is used up, other providers of a model serve; where there is none, the answer is 503. "
+            "Nothing is held: some seconds of traffic can come on top.",
             "tag": "All requests with the tag, such as project=atlas.",
             "period": "When spending starts again from zero. It cannot be changed later: "
             "make another budget instead.",

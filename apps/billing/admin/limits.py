@@ -27,12 +27,14 @@ from apps.accounts.roles import Capability
 from apps.billing import quota_history, quota_uses, services, words
 from apps.billing.admin import bars
 from apps.billing.admin.budget_raises import RaisesShown
-from apps.billing.admin.limit_forms import ON_WHAT, SCOPES, BudgetForm, OverrideForm, QuotaForm
+from apps.billing.admin.limit_forms import SCOPES, BudgetForm, OverrideForm, QuotaForm
 from apps.billing.admin.money import MoneyMedia
 from apps.billing.admin.outlook_columns import OutlookColumns
 from apps.billing.budget_use import uses_of
-from apps.billing.models import SCOPES as QUOTA_SCOPES
 from apps.billing.models import (
+    BUDGET_SCOPES,
+    OF_PROVIDERS,
+    STAGES_OF_PROVIDERS,
     Budget,
     BudgetRaise,
     BudgetStage,
@@ -40,6 +42,7 @@ from apps.billing.models import (
     Quota,
     QuotaOverride,
 )
+from apps.billing.models import SCOPES as QUOTA_SCOPES
 from chatvault.lib import clock
 
 FOR_WHOM = ("For whom", {"fields": SCOPES})
@@ -225,10 +228,22 @@ class QuotaAdmin(ScopedAdmin):
         return f"{use.ceiling:,} until {use.ends_at:%Y-%m-%d %H:%M}" if use.ends_at else "–"
 
 
+class StageFormSet(BaseInlineFormSet):
+    def clean(self) -> None:
+        super().clean()
+        if self.instance.provider_id is None:
+            return
+        for form in self.forms:
+            action = form.cleaned_data.get("action") if form.is_valid() else None
+            if action and action not in OF_PROVIDERS and not form.cleaned_data.get("DELETE"):
+                form.add_error("action", STAGES_OF_PROVIDERS)
+
+
 class StagesOnPage(TabularInline):
     """What happens on the way to the amount."""
 
     model = BudgetStage
+    formset = StageFormSet
     fields = ("at_percent", "action", "requests_per_minute", "alias")
     autocomplete_fields = ("alias",)
     extra = 0
@@ -243,8 +258,8 @@ class BudgetAdmin(OutlookColumns, RaisesShown, ScopedAdmin):
     """The most that may be spent. Period and scope stay as they were made."""
 
     form = BudgetForm
-    scopes = ON_WHAT
-    autocomplete_fields = ON_WHAT[:-1]
+    scopes = BUDGET_SCOPES
+    autocomplete_fields = BUDGET_SCOPES[:-1]
     inlines: tuple[Any, ...] = (StagesOnPage,)
     list_select_related = (*ScopedAdmin.list_select_related, "user", "alias", "provider")
     search_fields = (
@@ -259,7 +274,7 @@ class BudgetAdmin(OutlookColumns, RaisesShown, ScopedAdmin):
     )  # fmt: skip
     list_filter_submit = True
     fieldsets = (
-        ("For whom", {"fields": ON_WHAT}),
+        ("For whom", {"fields": BUDGET_SCOPES}),
         (
             "How much",
             {

@@ -17,12 +17,17 @@ from apps.accounts.roles import Capability
 from apps.billing import services
 from apps.billing.api.quotas import Visible
 from apps.billing.budget_use import uses_of
-from apps.billing.models import BUDGET_SCOPES, Budget, BudgetStage
-from apps.providers.models import Alias
+from apps.billing.models import (
+    BUDGET_SCOPES,
+    OF_PROVIDERS,
+    STAGES_OF_PROVIDERS,
+    Budget,
+    BudgetStage,
+)
+from apps.providers.models import Alias, Provider
 from chatvault.lib import clock
 from chatvault.lib.money import nano_from_usd, usd_from_nano
 
-ON_WHAT: Final = tuple(name for name in BUDGET_SCOPES if name != "provider")
 _SHAPE: Final = ("period", "length_days", "starts_on", "time_zone")
 _TOLD: Final = ("amount_nano", *_SHAPE, "rolls_over", "is_active")
 _STAGE: Final = ("at_percent", "action", "requests_per_minute", "alias")
@@ -102,6 +107,13 @@ class BudgetSerializer(StrictMixin, serializers.ModelSerializer[Budget]):
         allow_null=True,
         help_text="Everybody who asks for this model, together.",
     )
+    provider = serializers.PrimaryKeyRelatedField(
+        queryset=Provider.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="What all calls to the provider cost together; it is passed over when that is "
+        "used up. Stages can observe and refuse.",
+    )
     tag = serializers.CharField(
         max_length=100, required=False, allow_blank=True, help_text="Such as `project=atlas`."
     )
@@ -120,7 +132,7 @@ class BudgetSerializer(StrictMixin, serializers.ModelSerializer[Budget]):
     class Meta:
         model = Budget
         fields = (
-            "id", *ON_WHAT, "amount_usd", *_SHAPE, "rolls_over", "is_active", "stages", "use",
+            "id", *BUDGET_SCOPES, "amount_usd", *_SHAPE, "rolls_over", "is_active", "stages", "use",
             "created_at",
         )  # fmt: skip
         read_only_fields = ("id", "use", "created_at")
@@ -140,18 +152,21 @@ class BudgetSerializer(StrictMixin, serializers.ModelSerializer[Budget]):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         plain = {name: value for name, value in attrs.items() if name != "stages"}
         if self.instance is None:
-            given = [name for name in ON_WHAT if plain.get(name)]
+            given = [name for name in BUDGET_SCOPES if plain.get(name)]
             if len(given) != 1:
-                message = f"Give exactly one of {', '.join(ON_WHAT)}."
+                message = f"Give exactly one of {', '.join(BUDGET_SCOPES)}."
                 raise serializers.ValidationError({given[1] if given else "client": [message]})
             row = Budget(**plain)
         else:
             row = Budget(**{name: getattr(self.instance, name) for name in _COLUMNS} | plain)
-            for name in (*ON_WHAT, *_SHAPE):
+            for name in (*BUDGET_SCOPES, *_SHAPE):
                 if name in plain and plain[name] != getattr(self.instance, name):
                     message = "It stays as it was made: make another budget, and delete this."
                     raise serializers.ValidationError({name: [message]})
         _cleaned(row)
+        actions = {stage["action"] for stage in attrs.get("stages") or ()}
+        if row.provider is not None and actions - set(OF_PROVIDERS):
+            raise serializers.ValidationError({"stages": [STAGES_OF_PROVIDERS]})
         for name in set(_SHAPE) & plain.keys():
             if getattr(row, name) != plain[name]:
                 raise serializers.ValidationError({name: ["A budget of this period has none."]})
@@ -172,7 +187,7 @@ class BudgetSerializer(StrictMixin, serializers.ModelSerializer[Budget]):
         return row
 
 
-_COLUMNS: Final = (*ON_WHAT, "amount_nano", *_SHAPE, "rolls_over", "is_active")
+_COLUMNS: Final = (*BUDGET_SCOPES, "amount_nano", *_SHAPE, "rolls_over", "is_active")
 
 
 def _cleaned(row: Model) -> None:
@@ -196,13 +211,16 @@ def _id_of(name: str) -> django_filters.NumberFilter:
 
 class BudgetFilters(django_filters.FilterSet):
     scope = django_filters.ChoiceFilter(
-        choices=[(name, name) for name in ON_WHAT], method="of_scope", help_text="What it is on."
+        choices=[(name, name) for name in BUDGET_SCOPES],
+        method="of_scope",
+        help_text="What it is on.",
     )
     team = _id_of("team")
     client = _id_of("client")
     key = _id_of("key")
     user = _id_of("user")
     alias = _id_of("alias")
+    provider = _id_of("provider")
 
     class Meta:
         model = Budget
@@ -230,7 +248,7 @@ class BudgetViewSet(Changing, Rows):
     read = Capability.BILLING_READ
     write = Capability.BILLING_WRITE
     rows = (
-        Budget.objects.select_related("team", "client", "key__client", "alias")
+        Budget.objects.select_related("team", "client", "key__client", "alias", "provider")
         .prefetch_related("stages")
         .order_by("-pk")
     )

@@ -1,5 +1,7 @@
 from .budgets import (
     BUDGET_SCOPES,
+    OF_PROVIDERS,
+    STAGES_OF_PROVIDERS,
     Budget,
     BudgetRaise,
     BudgetStage,
@@ -15,7 +17,9 @@ from .tiers import PricingTier, TierTerms
 
 __all__ = [
     "BUDGET_SCOPES",
+    "OF_PROVIDERS",
     "SCOPES",
+    "STAGES_OF_PROVIDERS",
     "Budget",
     "BudgetRaise",
     "BudgetStage",

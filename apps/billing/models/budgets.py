@@ -233,6 +233,13 @@ class BudgetStage(models.Model):
             raise ValidationError({"alias": message})
 
 
+OF_PROVIDERS: Final = (BudgetStage.Action.OBSERVE, BudgetStage.Action.REFUSE)
+STAGES_OF_PROVIDERS: Final = (
+    "A provider has no caller who could be warned, slowed down or served otherwise: its budget can "
+    "observe and refuse."
+)
+
+
 class BudgetRaiseQuerySet(models.QuerySet["BudgetRaise"]):
     def to_come(self, at: datetime) -> Self:
         """Those that hold at `at` or later."""

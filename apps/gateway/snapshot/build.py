@@ -35,7 +35,7 @@ def build_snapshot() -> Snapshot:
     then built once more under its own version, but never missed.
     """
     version = revisions.latest_id()
-    limits = _limits()
+    limits, has_provider_budgets = _limits()
     deployments, unusable = _deployments()
     return Snapshot(
         version=version,
@@ -48,6 +48,7 @@ def build_snapshot() -> Snapshot:
         user_limits=limits["user"],
         alias_limits=limits["alias"],
         provider_limits=limits["provider"],
+        has_provider_budgets=has_provider_budgets,
         tag_limits=limits["tag"],
         unusable=unusable,
         issuers=signing.issuers(),
@@ -181,15 +182,17 @@ def _terms(tier: billing.PricingTier | None) -> Terms | None:
         return None
 
 
-def _limits() -> dict[str, dict[Any, ScopeLimits]]:
-    """Active limits by kind of scope and its id; of tags, by their text."""
+def _limits() -> tuple[dict[str, dict[Any, ScopeLimits]], bool]:
+    """Active limits by kind of scope and its id, of tags by their text; and whether there are
+    budgets of providers, which are followed apart."""
     overrides: dict[int, list[billing.QuotaOverride]] = defaultdict(list)
     now = clock.now()
     for row in billing.QuotaOverride.objects.to_come(now).order_by("starts_at", "pk"):
         overrides[row.quota_id].append(row)
     quotas = _by_scope(billing.Quota.objects.filter(is_active=True).order_by("pk"))
     rows = billing.Budget.objects.filter(is_active=True).select_related("alias").order_by("pk")
-    active = list(rows.filter(provider=None))  # who serves is not known when money is held
+    of_all = list(rows)
+    active = [row for row in of_all if row.provider_id is None]
     limit_of = {limit.id: limit for limit in budget_limits.limits_of(active, now)}
     budgets = _by_scope(active)
     found: dict[str, dict[Any, ScopeLimits]] = {kind: {} for kind in billing.BUDGET_SCOPES}
@@ -204,7 +207,7 @@ def _limits() -> dict[str, dict[Any, ScopeLimits]]:
             ),
             budgets=of_scope,
         )
-    return found
+    return found, len(active) < len(of_all)
 
 
 def _by_scope(rows: Iterable[Model]) -> dict[tuple[str, Any], list[Any]]:

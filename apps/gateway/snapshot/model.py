@@ -75,6 +75,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     user_limits: dict[int, ScopeLimits] = {}  # of the people whose tokens call
     alias_limits: dict[int, ScopeLimits] = {}
     provider_limits: dict[int, ScopeLimits] = {}
+    has_provider_budgets: bool = False  # which are followed apart: see `providers_held`
     tag_limits: dict[str, ScopeLimits] = {}  # by key=value
     unusable: frozenset[int] = frozenset()  # deployments that are active and make no sense
     issuers: tuple[TokenIssuer, ...] = ()  # whose JWTs are believed, with their public keys

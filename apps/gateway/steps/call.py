@@ -23,6 +23,7 @@ from apps.providers.upstream import UpstreamResponse
 from chatvault.lib import clock
 from chatvault.lib.errors import (
     NoDeployment,
+    ProviderBudgetExhausted,
     RateLimited,
     UpstreamError,
     UpstreamForbidden,
@@ -104,19 +105,26 @@ class Upstream:
 
 
 async def call(plan: list[Candidate], meter: Meter, plane: DataPlane) -> Upstream:
-    """The first of the plan that answers, of at most `max_attempts`. A provider whose quotas have
-    nothing left is passed over, which is no attempt.
+    """The first of the plan that answers, of at most `max_attempts`. A provider whose quotas or
+    budgets have nothing left is passed over, which is no attempt.
 
-    Raises the last UpstreamError, RateLimited when all were passed over, or NoDeployment.
+    Raises the last UpstreamError, RateLimited when all were passed over and a quota is one of the
+    reasons, or NoDeployment.
     """
     plane.retries.earn()
     failure: UpstreamError | None = None
     full: RateLimited | None = None
+    spent: ProviderBudgetExhausted | None = None
+    budgets = plane.provider_limits
     for candidate in plan:
         if meter.attempts >= plane.options.max_attempts:
             break
         if failure is not None and not _may_retry(failure, candidate, meter, plane):
             break
+        if budgets.spent_out and budgets.is_spent_out(candidate.deployment.provider_id):
+            plane.breaker.unused(candidate.deployment.id)
+            spent = ProviderBudgetExhausted()
+            continue
         if candidate.scopes:
             try:
                 await _hold_provider(candidate, meter, plane)
@@ -132,7 +140,7 @@ async def call(plan: list[Candidate], meter: Meter, plane: DataPlane) -> Upstrea
             failure = error
             if meter.provider_hold:
                 await plane.provider_limits.settle(meter)
-    raise failure or full or NoDeployment
+    raise failure or full or spent or NoDeployment()
 
 
 async def _hold_provider(candidate: Candidate, meter: Meter, plane: DataPlane) -> None:
