@@ -10,7 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.proofs import background, fresh, journey, killing, peers, replay, seven
+from tests.proofs import (
+    background,
+    fresh,
+    journey,
+    killing,
+    peers,
+    provider_budgets,
+    replay,
+    seven,
+)
 from tests.proofs.crew import Crew
 from tests.proofs.figures import Figures
 from tests.proofs.stage import Stage
@@ -107,6 +116,7 @@ PROOFS: dict[str, Proof] = {
     "restart_alone": _restart_alone,
     "make_run": _make_run,
     "journey": _journey,
+    "provider-budgets": provider_budgets.prove,
 }
 
 
