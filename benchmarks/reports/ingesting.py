@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import statistics
 import threading
 import time
@@ -21,9 +20,7 @@ REQUESTS = int(os.environ.get("INGEST", "100000"))
 
 def measure(home: Path) -> dict[str, Any]:
     """Rows of all tables: requests, calls, entries of the ledger."""
-    from apps.usage.reports.summary import summary
-    from benchmarks.reports.run import Beside
-    from benchmarks.reports.summaries import queries
+    from benchmarks.reports.beside import Reader
 
     folder = home / "journal"
     folder.mkdir(exist_ok=True)
@@ -31,9 +28,7 @@ def measure(home: Path) -> dict[str, Any]:
     with path.open("wb") as file:
         for frames in _frames():
             file.write(frames)
-    asked = list(queries().values())
-    chosen = random.Random(1)
-    with Beside(lambda: summary(chosen.choice(asked))) as reads:
+    with Reader() as reads:
         began, before = time.perf_counter(), _counts()
         took_counting = time.perf_counter() - began
         began = time.perf_counter()

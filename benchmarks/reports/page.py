@@ -78,7 +78,7 @@ def written(found: dict[str, Any]) -> str:
             f"{ingest['requests']:,} requests from a journal:",
             f"{ingest['requests_s']:,.0f} requests/s,",
             f"{ingest['rows_s']:,.0f} rows/s of requests, calls and ledger (goal: {INGEST.text}),",
-            f"in one process, while a thread of it asked {ingest['reads']} summaries,",
+            f"in one process, while another one asked {ingest['reads']} summaries,",
             f"{ingest['read_ms']:,.0f} ms each.",
             "",
             *_filling(found.get("filling")),

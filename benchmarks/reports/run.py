@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -98,28 +97,3 @@ def _size() -> dict[str, int]:
             counts[name] = cursor.fetchone()[0]
         cursor.execute("SELECT pg_database_size(current_database())")
         return counts | {"bytes": cursor.fetchone()[0]}
-
-
-class Beside:
-    """Something that is done over and over while something else is measured."""
-
-    def __init__(self, work: Any) -> None:
-        self._work, self._stop = work, threading.Event()
-        self._thread = threading.Thread(target=self._go, daemon=True)
-        self.times: list[float] = []
-
-    def __enter__(self) -> Beside:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _go(self) -> None:
-        while not self._stop.is_set():
-            began = time.perf_counter()
-            self._work()
-            self.times.append(time.perf_counter() - began)
-            self._stop.wait(0.1)
-        connection.close()

@@ -16,7 +16,7 @@ from apps.usage.reports.query import Dimension
 from apps.usage.reports.tables import ADJUSTED, COLUMNS, DAYS, SUMS, TAG_DAYS, Source
 
 D = Dimension
-FORM: Final = 2
+FORM: Final = 3
 """Goes up with each change to the views: days that were summed up with another are made anew."""
 
 
@@ -55,6 +55,7 @@ SUMS_OF_DAYS: Final = (
 SUMS_OF_HOURS: Final = (
     _of_sums("team of hour", D.TEAM, D.ALIAS),
     _of_sums("model of hour", D.ALIAS, D.DEPLOYMENT, D.PROVIDER),
+    _of_sums("key of hour", D.TEAM, D.CLIENT, D.KEY),
 )
 """Of the hours of a day that is over: days of other time zones are made of them, too."""
 LATENCIES_OF_DAYS: Final = (
