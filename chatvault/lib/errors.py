@@ -1,16 +1,12 @@
 """One tree of errors. Class attributes say everything; the doors only render it.
 
     ChatVaultError
-    ├── BadRequest ─ MalformedJson, InvalidField, UnsupportedField, Conflict,
-    │                PeriodClosed
-    ├── BodyTooLarge, RouteNotFound, MethodNotAllowed
-    ├── Unauthenticated
+    ├── BadRequest ─ MalformedJson, InvalidField, UnsupportedField, Conflict, PeriodClosed
+    ├── BodyTooLarge, RouteNotFound, MethodNotAllowed, Unauthenticated
     ├── Forbidden ─ ModelNotAllowed, KeyDisabled, NetworkNotAllowed, ScopeMissing
-    ├── ModelNotFound
-    ├── BudgetExhausted, BudgetHeld, Unpriced
-    ├── RateLimited ─ TooManyAttempts
-    ├── NoDeployment, JournalUnavailable, LimitsUnavailable, NotReady, KeysUnavailable
-    ├── ShuttingDown, Overloaded
+    ├── ModelNotFound, BudgetExhausted, BudgetHeld, Unpriced, RateLimited ─ TooManyAttempts
+    ├── NoDeployment ─ ProviderBudgetExhausted
+    ├── JournalUnavailable, LimitsUnavailable, NotReady, KeysUnavailable, ShuttingDown, Overloaded
     ├── UpstreamError ─ UpstreamConnectFailed, UpstreamForbidden, UpstreamTimedOut,
     │                   UpstreamBroken, UpstreamTooLarge, UpstreamInvalid, UpstreamRefused
     └── InternalError
@@ -249,10 +245,7 @@ class NoDeployment(ChatVaultError):
 
 class ProviderBudgetExhausted(NoDeployment):
     code = "provider_budget_exhausted"
-    default_message = (
-        "All providers of this model have used up the budgets that this gateway has for them. "
-        "Try another model, or ask an admin to raise them."
-    )
+    default_message = "All providers of this model have used up their budgets. Try another model."
 
 
 class JournalUnavailable(ChatVaultError):

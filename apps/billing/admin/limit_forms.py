@@ -7,10 +7,18 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.forms.models import BaseInlineFormSet
 
 from apps.billing.admin.money import MoneyForm, UsdField
 from apps.billing.limits.periods import LONGEST_DAYS, period_text
-from apps.billing.models import BUDGET_SCOPES, Budget, Quota, QuotaOverride
+from apps.billing.models import (
+    BUDGET_SCOPES,
+    OF_PROVIDERS,
+    STAGES_OF_PROVIDERS,
+    Budget,
+    Quota,
+    QuotaOverride,
+)
 from apps.billing.models import SCOPES as QUOTA_SCOPES
 from chatvault.lib import clock
 
@@ -179,6 +187,17 @@ class BudgetForm(ScopedForm, MoneyForm):
             message = "There is no such time zone: write one as Europe/Berlin, or UTC."
             raise ValidationError(message) from None
         return name
+
+
+class StageFormSet(BaseInlineFormSet):
+    def clean(self) -> None:
+        super().clean()
+        if self.instance.provider_id is None:
+            return
+        for form in self.forms:
+            action = form.cleaned_data.get("action") if form.is_valid() else None
+            if action and action not in OF_PROVIDERS and not form.cleaned_data.get("DELETE"):
+                form.add_error("action", STAGES_OF_PROVIDERS)
 
 
 class OverrideForm(forms.ModelForm):

@@ -27,14 +27,18 @@ from apps.accounts.roles import Capability
 from apps.billing import quota_history, quota_uses, services, words
 from apps.billing.admin import bars
 from apps.billing.admin.budget_raises import RaisesShown
-from apps.billing.admin.limit_forms import SCOPES, BudgetForm, OverrideForm, QuotaForm
+from apps.billing.admin.limit_forms import (
+    SCOPES,
+    BudgetForm,
+    OverrideForm,
+    QuotaForm,
+    StageFormSet,
+)
 from apps.billing.admin.money import MoneyMedia
 from apps.billing.admin.outlook_columns import OutlookColumns
 from apps.billing.budget_use import uses_of
 from apps.billing.models import (
     BUDGET_SCOPES,
-    OF_PROVIDERS,
-    STAGES_OF_PROVIDERS,
     Budget,
     BudgetRaise,
     BudgetStage,
@@ -226,17 +230,6 @@ class QuotaAdmin(ScopedAdmin):
     def for_now(self, quota: Any) -> str:
         use = quota.use_now
         return f"{use.ceiling:,} until {use.ends_at:%Y-%m-%d %H:%M}" if use.ends_at else "–"
-
-
-class StageFormSet(BaseInlineFormSet):
-    def clean(self) -> None:
-        super().clean()
-        if self.instance.provider_id is None:
-            return
-        for form in self.forms:
-            action = form.cleaned_data.get("action") if form.is_valid() else None
-            if action and action not in OF_PROVIDERS and not form.cleaned_data.get("DELETE"):
-                form.add_error("action", STAGES_OF_PROVIDERS)
 
 
 class StagesOnPage(TabularInline):
