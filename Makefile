@@ -2,7 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON_BIN := .venv/bin/python
-TEST_ARGS ?= -n 2 --dist loadfile -q
+PYTEST := $(PYTHON_BIN) -m pytest -n 2 --dist loadfile -q
+TEST_ARGS ?=
 
 .PHONY: help
 help: ## Show what can be done here
@@ -22,12 +23,20 @@ run: install ## Serve ChatVault on HOST:PORT (127.0.0.1:8000); state in CHATVAUL
 	@exec $(PYTHON_BIN) manage.py serve
 
 .PHONY: test
-test: install-dev ## Run the whole suite: real servers and a real browser included
+test: install-dev ## Run the tests, with real servers and a real browser (minutes)
 	@scripts/chromium.sh
 	@scripts/package.sh redis-server redis-server "the tests of shared limits"
 	@scripts/package.sh promtool prometheus "the tests of figures and alerts"
 	@echo "chatvault: running the tests"
-	@exec $(PYTHON_BIN) -m pytest $(TEST_ARGS)
+	@exec $(PYTEST) -m "not long" $(TEST_ARGS)
+
+.PHONY: test-long
+test-long: install-dev ## Run the tests that kill, roll and watch real processes, and open every page
+	@scripts/chromium.sh
+	@scripts/package.sh redis-server redis-server "the tests of shared limits"
+	@scripts/package.sh promtool prometheus "the tests of figures and alerts"
+	@echo "chatvault: running the long tests"
+	@exec $(PYTEST) -m long $(TEST_ARGS)
 
 DATABASE_TESTS := tests/postgres tests/accounts tests/alerts tests/audit tests/billing \
 	tests/configuration tests/forecasts tests/invoicing tests/oauth tests/providers tests/repricing \

@@ -38,6 +38,7 @@ def test_signing_in_leads_to_the_first_call(page: Page, ada: Any, live_server: A
     shoot(page, "home-empty")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("app", sorted({model._meta.app_label for model in admin.site._registry}))
 def test_every_page_opens(app: str, admin_page: Page, ada: Any, shoot: Any):
     make_traffic(20)

@@ -11,7 +11,7 @@ from tests.canary import sinks, traffic
 from tests.canary.site import Site, running
 from tests.fakes.upstream import FAULTS
 
-pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
+pytestmark = [pytest.mark.run, pytest.mark.long, pytest.mark.xdist_group("run")]
 
 IS_LONG = bool(os.environ.get("CHATVAULT_TEST_CANARY"))
 SHORT = {

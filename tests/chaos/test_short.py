@@ -10,7 +10,7 @@ from tests.chaos.site import Site, Spec
 from tests.chaos.trial import Trial
 from tests.proofs.figures import Figures
 
-pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
+pytestmark = [pytest.mark.run, pytest.mark.long, pytest.mark.xdist_group("run")]
 
 
 def test_killed_gateways_lose_nothing_on_real_servers(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.metrics.rules import alerts, dashboard_queries, measured, metrics_in,
 from tests.metrics.scraped import TOKEN, Prometheus, set_up, settings, traffic
 from tests.run.tree import Tree, with_tables
 
-pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
+pytestmark = [pytest.mark.run, pytest.mark.long, pytest.mark.xdist_group("run")]
 
 SEEN = (  # enough for a rate, of what comes last
     'sum(count_over_time(chatvault_requests_total{alias="saved",result="ok"}[1m])) >= 4',

@@ -1,1 +1,1 @@
-"""Proofs of promises on real processes: `make proofs` runs them at length, `make test` in short."""
+"""Proofs of promises on real processes: `make proofs` has them whole, `make test-long` in short."""

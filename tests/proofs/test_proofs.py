@@ -8,7 +8,7 @@ import pytest
 from tests.proofs import killing, replay, seven
 from tests.proofs.stage import Stage
 
-pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
+pytestmark = [pytest.mark.run, pytest.mark.long, pytest.mark.xdist_group("run")]
 
 
 @pytest.fixture(scope="module")

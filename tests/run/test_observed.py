@@ -25,7 +25,7 @@ from tests.fakes.upstream import CANARY as UPSTREAM_CANARY
 from tests.fakes.upstream import FakeUpstream
 from tests.run.tree import ROOT, Tree, environment, with_tables
 
-pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
+pytestmark = [pytest.mark.run, pytest.mark.long, pytest.mark.xdist_group("run")]
 
 PROVIDER_KEY = "sk-provider-canary-4bR7kQmZ9wX2"
 CLIENT_KEY = "sk-client-canary-7Yt5Rr3Ee1Ww9Qq"

@@ -15,7 +15,7 @@ from tests.metrics.folk import samples
 from tests.run.tree import ROOT, Tree, environment
 from tests.servers.postgres import PostgresServer
 
-pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
+pytestmark = [pytest.mark.run, pytest.mark.long, pytest.mark.xdist_group("run")]
 
 
 def _prepare(home: Path, **more: str) -> subprocess.CompletedProcess[str]:

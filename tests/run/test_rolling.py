@@ -17,7 +17,7 @@ from tests.run.rolling import CLIENT, gateways, prove, shared
 from tests.run.tree import is_running
 from tests.servers.valkey import ValkeyServer
 
-pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
+pytestmark = [pytest.mark.run, pytest.mark.long, pytest.mark.xdist_group("run")]
 
 LONG = "stream:400@15ms"
 

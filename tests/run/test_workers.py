@@ -17,7 +17,7 @@ from tests.servers.valkey import ValkeyServer
 
 __all__ = ["rabbit_server"]
 
-pytestmark = [pytest.mark.run, pytest.mark.xdist_group("run")]
+pytestmark = [pytest.mark.run, pytest.mark.long, pytest.mark.xdist_group("run")]
 slow = pytest.mark.skipif(
     not os.environ.get("CHATVAULT_TEST_BROKERS"), reason="`make proofs-queue`"
 )

@@ -15,6 +15,8 @@ import pytest
 from tests.servers.postgres import PostgresServer
 from tests.usage.deployed import Deployed, seed
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def seeded_home(tmp_path_factory) -> Path:

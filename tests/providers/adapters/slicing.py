@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
+from unittest.mock import patch
 
 from apps.providers.adapters.contract import StreamReader
 from chatvault.lib.errors import UpstreamError
@@ -19,6 +22,13 @@ def run(reader: StreamReader, slices: list[bytes]) -> tuple[object, ...]:
     except UpstreamError as error:
         failure = (type(error).__name__, error.http_status, error.message)
     return out, failure, reader.usage, reader.output_events, reader.is_complete
+
+
+@contextmanager
+def one_moment() -> Iterator[None]:
+    """Every chunk says when its stream began: streams that are compared begin together."""
+    with patch("chatvault.lib.clock.wall_s", lambda: 1_800_000_000.0):
+        yield
 
 
 def cut(data: bytes, points: list[int]) -> list[bytes]:
