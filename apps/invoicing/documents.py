@@ -10,7 +10,7 @@ import csv
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from apps.invoicing.models import Statement, StatementLine
-from chatvault.lib.money import usd_from_nano
+from chatvault.lib.money import NANO_PER_USD, usd_from_nano
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -170,27 +170,33 @@ def _table(pdf: FPDF, paper: Paper) -> None:
         borders_layout="HORIZONTAL_LINES", padding=0.6,
     ) as table:  # fmt: skip
         table.row(head)
+        places = places_of(n for line in paper.lines for n in _amounts(paper, line))
         for line in paper.lines:
-            table.row([shown(pdf, cell) for cell in _cells(paper, line)])
+            table.row([shown(pdf, cell) for cell in _cells(paper, line, places)])
         if not paper.lines:
             table.row(["No use.", *[""] * (len(head) - 1)])
     pdf.ln(3)
 
 
-def _cells(paper: Paper, line: StatementLine) -> list[str]:
-    corrected = line.adjusted_nano + line.credited_nano
-    cells = [
+def _amounts(paper: Paper, line: StatementLine) -> list[int]:
+    found = [line.charged_nano, line.adjusted_nano + line.credited_nano]
+    if paper.shows_margins:
+        found += [line.cost_nano, line.total_nano - line.cost_nano]
+    return found
+
+
+def _cells(paper: Paper, line: StatementLine, places: int) -> list[str]:
+    amounts = [money(nano, places) for nano in _amounts(paper, line)]
+    if not line.adjusted_nano + line.credited_nano:
+        amounts[1] = "–"
+    return [
         line.client_name,
         line.model or "–",
         f"{line.requests:,}",
         f"{line.input_tokens:,}",
         f"{line.output_tokens:,}",
-        money(line.charged_nano),
-        money(corrected) if corrected else "–",
+        *amounts,
     ]
-    if paper.shows_margins:
-        cells += [money(line.cost_nano), money(line.total_nano - line.cost_nano)]
-    return cells
 
 
 def _sums(pdf: FPDF, paper: Paper) -> None:
@@ -202,19 +208,22 @@ def _sums(pdf: FPDF, paper: Paper) -> None:
     rows += [(f"Credit note {note.reference}", note.total_nano) for note in paper.notes]
     if statement.kind == Statement.Kind.CREDIT_NOTE:
         rows = [("Corrections", statement.credited_nano)]
+    total, cost = statement.total_nano, statement.cost_nano
+    shown_nanos = [nano for _, nano in rows] + [total]
+    places = places_of([*shown_nanos, *([cost, total - cost] if paper.shows_margins else [])])
     for name, nano in rows:
-        _sum(pdf, name, money(nano))
-    _sum(pdf, "Total in USD", money(statement.total_nano), size=10)
+        _sum(pdf, name, money(nano, places))
+    _sum(pdf, "Total in USD", money(total, places), size=10)
     if paper.shows_margins:
-        _sum(pdf, "Cost", money(statement.cost_nano))
-        _sum(pdf, "Margin", money(statement.total_nano - statement.cost_nano))
+        _sum(pdf, "Cost", money(cost, places))
+        _sum(pdf, "Margin", money(total - cost, places))
     if statement.rate is not None and statement.rate_day is not None:
         rate = f"{statement.rate.normalize():f}"
         _sum(
             pdf,
             f"1 {statement.currency} = {rate} USD on {statement.rate_day:%Y-%m-%d}: total in "
             f"{statement.currency}",
-            money(statement.total_currency_nano),
+            money(statement.total_currency_nano, places),
             size=10,
         )
 
@@ -257,10 +266,14 @@ def _letters() -> frozenset[int]:
         return frozenset(TTFont(_FONT, lazy=True).getBestCmap())
 
 
-def money(nano: int) -> str:
-    """With cents at least, and as many places as a small amount needs to say something."""
+def places_of(nanos: Iterable[int]) -> int:
+    """Cents, and where an amount is below a dollar as many as it needs to say something: the same
+    in all of them, so that their points stand below each other and they add up."""
+    return 6 if any(0 < abs(nano) < NANO_PER_USD for nano in nanos) else 2
+
+
+def money(nano: int, places: int) -> str:
     value = usd_from_nano(nano)
-    places = 2 if abs(value) >= 1 or not value else 6
     rounded = value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
     return f"{rounded:,.{places}f}"
 

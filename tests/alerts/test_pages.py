@@ -169,6 +169,7 @@ def test_every_page_of_a_row_opens() -> None:
         page = browser.get(reverse(f"admin:alerts_{name}_change", args=[pk]))
         assert page.status_code == 200
         assert row.alert.title in page.content.decode()
+        assert "(&#x27;" not in page.content.decode()  # a state is told in words
 
 
 def test_a_team_sees_and_makes_its_own_alone() -> None:

@@ -59,6 +59,9 @@ def test_who_asks_cannot_approve_and_another_can(budget):
     one, other = signed_in("billing_admin"), signed_in("billing_admin")
     assert ask(one, budget).status_code == 302
     assert (amount(budget), announced()) == (USD, 0)
+    page = one.get(reverse(CHANGE, args=[BudgetRaise.objects.get().pk]))
+    offered = page.context["adminform"].form.fields["decision"].choices
+    assert [word for word, _ in offered] == ["", "approve", "decline"]  # nothing there is to end
     assert decide(one, "approve") == 200
     assert BudgetRaise.objects.get().state == "asked"
     assert decide(other, "approve") == 302

@@ -180,6 +180,9 @@ class TestAdmin:
         page = owner.get(url).content.decode()
         assert f"{rows[0].runs_out_on:%Y-%m-%d}" in page
         assert "$14.00" in page and "$11.00" in page
+        one = owner.get(reverse("admin:billing_budget_change", args=[rows[0].budget_id]))
+        assert f"{rows[0].runs_out_on:%Y-%m-%d}" in one.content.decode()
+        assert "(&#x27;runs out" not in one.content.decode()
         for _ in range(5):
             make_forecast()
         with django_assert_max_num_queries(20):

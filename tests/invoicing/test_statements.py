@@ -214,6 +214,14 @@ def test_names_in_any_script_can_be_read(world: World, name: str, shown: str):
     assert rows_of(made)[0]["team"] == (f"'{name}" if name.startswith("=") else name)
 
 
+def test_amounts_of_a_document_have_as_many_places(world: World):
+    spend(world, IN_AUGUST, cost=NANO, charged=12 * NANO)
+    spend(world, IN_AUGUST, cost=NANO, charged=NANO // 1000, client_name="small")
+    text = text_of(pdf_of(issue(world, AUGUST)))
+    assert "12.000000" in text and "0.001000" in text  # lines
+    assert "Total in USD 12.00" in text
+
+
 def test_margins_are_in_files_of_their_own(world: World):
     spend(world, IN_AUGUST, cost=NANO, charged=3 * NANO)
     made = issue(world, AUGUST)

@@ -56,6 +56,7 @@ class LinesOnPage(StackedInline):
     form = LinesForm
     extra = 0
     fields = ("percents",)
+    verbose_name = "alert line"
 
 
 @admin.register(Budget)

@@ -20,6 +20,7 @@ from apps.accounts.admin.pages import ReadOnlyPage, link_to
 from apps.alerts import services
 from apps.alerts.admin.labels import STATES, state_label
 from apps.alerts.models import Delivery
+from chatvault.lib.label import Label
 
 
 @admin.register(Delivery)
@@ -62,7 +63,7 @@ class DeliveryAdmin(ReadOnlyPage):
         return link_to(row.channel)
 
     @display(description="state", ordering="state", label=STATES)
-    def how(self, row: Delivery) -> tuple[str, str]:
+    def how(self, row: Delivery) -> Label:
         return state_label(row.state)
 
     @admin.display(description="took", ordering="duration_ms")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from apps.alerts.models import Delivery
+from chatvault.lib.label import Label
 
 State = Delivery.State
 STATES: Final = {
@@ -16,5 +17,5 @@ STATES: Final = {
 }
 
 
-def state_label(state: str) -> tuple[str, str]:
-    return state, str(State(state).label)
+def state_label(state: str) -> Label:
+    return Label(state, str(State(state).label))

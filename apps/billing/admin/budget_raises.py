@@ -73,6 +73,17 @@ class DecideForm(forms.ModelForm):
         model = BudgetRaise
         fields: tuple[str, ...] = ()
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Only what its state allows is offered."""
+        super().__init__(*args, **kwargs)
+        if "decision" in self.fields:
+            field: Any = self.fields["decision"]
+            field.choices = [
+                (word, label)
+                for word, label in field.choices
+                if not word or budget_raises.DECISIONS[word][0] == self.instance.state
+            ]
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("decision"):

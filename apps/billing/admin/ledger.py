@@ -64,8 +64,7 @@ class LedgerEntryAdmin(ReadOnlyPage):
 
     Media = MoneyMedia
     list_display = (
-        "booked_at", "kind", "account", "amount", "client", "team", "key", "provider_name",
-        "of_request", "note",
+        "booked_at", "kind", "account", "amount", "whose", "key", "provider", "of_request", "note",
     )  # fmt: skip
     list_display_links = ("booked_at",)
     list_filter = (
@@ -115,6 +114,14 @@ class LedgerEntryAdmin(ReadOnlyPage):
     @display(description="team")
     def team(self, entry: Any) -> str:
         return self._name(entry, "team")
+
+    @display(description="client, team", header=True)
+    def whose(self, entry: Any) -> tuple[str, str]:
+        return self._name(entry, "client"), self._name(entry, "team")
+
+    @display(description="provider", ordering="provider_name")
+    def provider(self, entry: LedgerEntry) -> str:
+        return entry.provider_name or "–"
 
     @display(description="key, person")
     def key(self, entry: Any) -> str:

@@ -242,7 +242,7 @@ class StagesOnPage(TabularInline):
     extra = 0
     verbose_name_plural = (
         "Stages. Without any, requests that could pass 100 % are refused; with some, only a stage "
-        "that refuses refuses"
+        "with the action to refuse does that"
     )
 
 

@@ -11,6 +11,7 @@ from unfold.decorators import display
 
 from apps.billing import outlooks
 from apps.billing.words import short_usd
+from chatvault.lib.label import Label
 
 
 class OutlookColumns:
@@ -44,12 +45,12 @@ class OutlookColumns:
     def runs_out_on(self, budget: Any) -> Any:
         seen = _outlook(budget)
         if seen is None:
-            return None  # a dash of the list's own, not one in a box
+            return Label("", "")  # a dash of the list's own, not one in a box
         if seen.runs_out_on is not None:
-            return "runs out", f"{seen.runs_out_on:%Y-%m-%d}"
+            return Label("runs out", f"{seen.runs_out_on:%Y-%m-%d}")
         if seen.earliest is not None:
-            return "may run out", f"perhaps {seen.earliest:%Y-%m-%d}"
-        return "lasts", "lasts"
+            return Label("may run out", f"perhaps {seen.earliest:%Y-%m-%d}")
+        return Label("lasts", "lasts")
 
 
 def _outlook(budget: Any) -> outlooks.Outlook | None:

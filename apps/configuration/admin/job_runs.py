@@ -15,6 +15,7 @@ from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
 from apps.configuration.models import JobRun
+from chatvault.lib.label import Label
 
 _COLOURS: Final = {
     JobRun.State.QUEUED: "",
@@ -60,8 +61,8 @@ class JobRunAdmin(ModelAdmin):
         return rows
 
     @display(description="state", ordering="state", label=_COLOURS)
-    def state_label(self, run: JobRun) -> tuple[str, str]:
-        return run.state, run.get_state_display()
+    def state_label(self, run: JobRun) -> Label:
+        return Label(run.state, run.get_state_display())
 
     @admin.display(description="progress")
     def progress(self, run: JobRun) -> str | SafeString:

@@ -18,7 +18,7 @@ from apps.accounts import usable_models
 from apps.accounts.admin.limited import asking as who_asks
 from apps.accounts.admin.pages import Page, actor_of
 from apps.accounts.roles import Capability
-from apps.billing.words import short_usd
+from apps.billing.words import short_places, short_usd
 from apps.forecasts import asking, charts
 from apps.forecasts.models import WhatIf
 from apps.usage.reports.exporting.columns import Kind, cell
@@ -177,7 +177,8 @@ class WhatIfAdmin(Page):
 
     @display(description="difference")
     def difference(self, row: WhatIf) -> str:
-        return _signed(_difference(row.charged_now_nano, row.charged_then_nano))
+        found = _difference(row.charged_now_nano, row.charged_then_nano)
+        return _signed(found, short_places([found]))
 
     @display(
         description="worked out",

@@ -173,12 +173,14 @@ class IssueForm(MonthForm):
     team = forms.ModelChoiceField(
         Team.objects.order_by("name"),
         required=False,
+        empty_label="All teams",
         widget=UnfoldAdminSelectWidget(),
-        help_text="Empty: every team that used something, in a job with progress.",
+        help_text="All: every team that used something, in a job with progress.",
     )
     client = forms.ModelChoiceField(
         Client.objects.select_related("team").order_by("name"),
         required=False,
+        empty_label="–",
         widget=UnfoldAdminSelectWidget(),
         help_text="A statement of this client alone, in a series of its own. Choose its team, too.",
     )

@@ -22,7 +22,7 @@ def bill_page(bill: Bill) -> dict[str, Any]:
         "lines": _lines(bill, lines[:MOST_ROWS]),
         "more_lines": len(lines) > MOST_ROWS,
         "unmatched": _unmatched(bill),
-        "matches": _matches(bill),
+        **_matches(bill),
         "adjustments": [_adjustment(each) for each in adjustments],
         "standing": standing,
         "is_unfinished": standing is not None and standing.state in ("booking", "undoing"),
@@ -88,7 +88,8 @@ def _unmatched(bill: Bill) -> list[dict[str, Any]]:
     ]
 
 
-def _matches(bill: Bill) -> list[dict[str, Any]]:
+def _matches(bill: Bill) -> dict[str, Any]:
+    """Each day and model, and the sum of those that are shown."""
     rows = []
     so_far = 0
     found = list(bill.matches.all()[:MOST_ROWS])
@@ -109,7 +110,13 @@ def _matches(bill: Bill) -> list[dict[str, Any]]:
                 "is_off": reconcile.is_drift(match.billed_nano, match.cost_nano),
             }
         )
-    return rows
+    sums = {
+        "requests": f"{sum(each.requests for each in found):,}",
+        "billed": format_usd(sum(each.billed_nano for each in found), places),
+        "cost": format_usd(sum(each.cost_nano for each in found), places),
+        "drift": format_usd(so_far, places),
+    }
+    return {"matches": rows, "match_sums": sums}
 
 
 def _adjustment(made: BillAdjustment) -> dict[str, Any]:

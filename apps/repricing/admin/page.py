@@ -23,6 +23,7 @@ from unfold.decorators import display
 from apps.accounts.admin.pages import Page, actor_of
 from apps.accounts.models import User
 from apps.billing.admin.money import MoneyMedia
+from apps.billing.words import short_places
 from apps.repricing import services, tables
 from apps.repricing.admin import shown
 from apps.repricing.admin.form import RepricingForm
@@ -181,12 +182,16 @@ class RepricingAdmin(Page):
 
     @admin.display(description="charged")
     def charged(self, row: Repricing) -> str:
-        return shown.delta_text(row.charged_delta_nano) if row.checked_at else "–"
+        return _short(row, row.charged_delta_nano)
 
     @admin.display(description="cost")
     def cost(self, row: Repricing) -> str:
-        return shown.delta_text(row.cost_delta_nano) if row.checked_at else "–"
+        return _short(row, row.cost_delta_nano)
 
     @display(description="author, approver", header=True)
     def people(self, row: Repricing) -> tuple[str, str]:
         return row.author_name or "–", row.approver_name
+
+
+def _short(row: Repricing, nano: int) -> str:
+    return shown.delta_text(nano, short_places([nano])) if row.checked_at else "–"

@@ -33,6 +33,7 @@ from apps.usage.models import RequestLog, UsageExport
 from apps.usage.reports.query import BadQuery, Dimension, Value, zone_of
 from apps.usage.reports.scopes import scope_of
 from chatvault.lib import clock
+from chatvault.lib.label import Label
 
 D = Dimension
 MOST_CHOICES = 500
@@ -143,7 +144,7 @@ class UsageExportAdmin(Page):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     add_fieldsets = ((None, {"fields": _FIELDS}),)
-    readonly_fields = ("what", "state_told", "progress", "rows_told", "file", "until")
+    readonly_fields = ("what", "state_label", "progress", "rows_told", "file", "until")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.add_fieldsets if obj is None else ((None, {"fields": self.readonly_fields}),)
@@ -235,12 +236,8 @@ class UsageExportAdmin(Page):
         return str(row)
 
     @display(description="state", ordering="state", label=_COLOURS)
-    def state_label(self, row: UsageExport) -> tuple[str, str]:
-        return row.state, row.get_state_display()
-
-    @admin.display(description="state")
-    def state_told(self, row: UsageExport) -> str:
-        return row.get_state_display()
+    def state_label(self, row: UsageExport) -> Label:
+        return Label(row.state, row.get_state_display())
 
     @admin.display(description="progress")
     def progress(self, row: UsageExport) -> str:
