@@ -216,7 +216,7 @@ def test_names_in_any_script_can_be_read(world: World, name: str, shown: str):
 
 def test_amounts_of_a_document_have_as_many_places(world: World):
     spend(world, IN_AUGUST, cost=NANO, charged=12 * NANO)
-    spend(world, IN_AUGUST, cost=NANO, charged=NANO // 1000, client_name="small")
+    spend(world, IN_AUGUST, cost=NANO, charged=NANO // 1000, client_id=world.client.pk + 1)
     text = text_of(pdf_of(issue(world, AUGUST)))
     assert "12.000000" in text and "0.001000" in text  # lines
     assert "Total in USD 12.00" in text
