@@ -13,12 +13,13 @@ from apps.billing.models import ClosedPeriod
 from apps.configuration.models import JobRun
 from apps.invoicing import closing
 from apps.invoicing.models import MatchRule, MonthClose
+from apps.invoicing.reconcile import compare
 from chatvault.lib import clock
 from tests.factories import World, make_person, make_user
 from tests.invoicing.test_admin import browser_of
 from tests.invoicing.test_api import JSON, post
-from tests.invoicing.test_reconcile import NANO, quiet
-from tests.invoicing.world import FIRST, at, roll_up, spend
+from tests.invoicing.test_reconcile import MODEL, NANO, quiet
+from tests.invoicing.world import FIRST, accepted, at, roll_up, spend
 
 pytestmark = pytest.mark.django_db
 CLOSES = "closed-periods"
@@ -123,6 +124,18 @@ def test_match_rules(world: World, billing: Browser):
     assert billing.delete(url).status_code == 204
     assert billing.get(url).status_code == 404
     assert told_of("matchrule") == ["matchrule.added", "matchrule.changed", "matchrule.deleted"]
+
+
+def test_a_rule_holds_from_the_next_comparison_on(world: World, billing: Browser):
+    spend(world, at(FIRST), cost=NANO, charged=NANO)
+    bill = accepted(world, "2026-10-01,their name for it,3,USD")
+    compare(bill)
+    assert (bill.matches.count(), bill.lines.get().unmatched) == (1, "unknown model")
+    asked = {"provider": world.provider.pk, "billed_model": "THEIR NAME*", "model": MODEL}
+    assert post(billing, RULES, **asked).status_code == 201
+    compare(bill)
+    [match] = billing.get(f"/api/v1/bills/{bill.pk}/matches").json()["results"]
+    assert (match["model"], match["drift_usd"]) == (MODEL, "2.000000000")
 
 
 def test_both_are_of_the_whole_installation(world: World, billing: Browser):

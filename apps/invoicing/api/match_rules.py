@@ -50,8 +50,8 @@ class MatchRuleFilters(django_filters.FilterSet):
     destroy=extend_schema(summary="Delete a match rule"),
 )
 class MatchRuleViewSet(Changing, Rows):
-    """Names on bills, and which of our models they mean. They count for bills that are read from
-    now on: read one again to have its names looked up anew."""
+    """Names on bills, and which of our models they mean. They hold for bills that are read from
+    now on, and for one that there is from its next comparison on."""
 
     read = Capability.BILLING_READ
     write = Capability.BILLING_WRITE
