@@ -168,6 +168,13 @@ def limited_inline(kind: type[Any]) -> type[Any]:
 class Limited(LimitedChoices):
     """For a ModelAdmin: put it first."""
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """A list that nothing narrows shows all already, and does not offer it."""
+        found = super().get_changelist_instance(request)
+        if not (found.query or found.has_active_filters):
+            found.full_result_count = found.result_count
+        return found
+
     def get_queryset(self, request: HttpRequest) -> Any:
         queryset = super().get_queryset(request)
         return permissions.limit(queryset, asking(request))
