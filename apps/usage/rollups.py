@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.db import transaction
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce, TruncHour
 
 from apps.billing import budget_windows
@@ -31,6 +31,7 @@ _MAY_BE_NONE: Final = ("user_id", "deployment_id", "provider_id")
 _TAG_GROUP: Final = ("tag", "team_id", "client_id", "alias")
 _LATENCY_GROUP: Final = ("team_id", "client_id", "alias", "deployment_id", "kind", "bucket")
 _HOUR: Final = timedelta(hours=1)
+_INSTANT: Final = timedelta(microseconds=1)
 _FAILED: Final = (RequestLog.Outcome.ERROR, RequestLog.Outcome.INTERRUPTED)
 _ADDED_UP: Final = (
     "input_tokens",
@@ -95,6 +96,24 @@ def recompute(hour_start: datetime, hour_end: datetime) -> int:
                 made = kind.model.objects.bulk_create(made_of(kind, hour), batch_size=1_000)
                 count += len(made) if kind is KINDS[0] else 0
     return count
+
+
+def recompute_all(progress: Callable[[int, int], None] = lambda done, total: None) -> int:
+    """The same for all hours that have rows or sums, the latest first, an hour in a transaction:
+    ingest and reports go on meanwhile. Returns how many hours there are."""
+    ends = [RequestLog.objects.aggregate(first=Min("started_at"), last=Max("started_at"))]
+    ends += [kind.model.objects.aggregate(first=Min("hour"), last=Max("hour")) for kind in KINDS]
+    first = min((each["first"] for each in ends if each["first"]), default=None)
+    if first is None:
+        return 0
+    kept_since = KeptSince.of(KeptSince.Subject.REQUESTS)
+    last = max(each["last"] for each in ends if each["last"])
+    hours = list(_hours(max(first, kept_since or first), last + _INSTANT))
+    for number, hour in enumerate(reversed(hours)):
+        progress(number, len(hours))
+        recompute(hour, hour + _HOUR)
+    progress(len(hours), len(hours))
+    return len(hours)
 
 
 def totals_of_rows(kind: Kind, rows: QuerySet[RequestLog]) -> Totals:

@@ -20,6 +20,8 @@ from chatvault.lib import clock
 
 JOB: Final = "verify-ledger"
 TASK: Final = "apps.usage.tasks.verify_ledger"
+SUMS_JOB: Final = "recompute-sums"
+_SUMS_TASK: Final = "apps.usage.tasks.recompute_sums"
 COMPUTED_AGAIN: Final = 20_000
 """Of how many requests the nightly check computes the cost again; the command does it of all."""
 _KEPT: Final = 1000
@@ -53,9 +55,16 @@ def ask(asked_by: str) -> JobRun | None:
     return job_queue.enqueue(JOB, TASK)
 
 
+@transaction.atomic
+def ask_for_sums(asked_by: str) -> JobRun | None:
+    """The same for computing all sums of hours anew from their rows."""
+    trail.record("ledger.sums_asked", after={"by": asked_by})
+    return job_queue.enqueue(SUMS_JOB, _SUMS_TASK)
+
+
 def latest_run() -> JobRun | None:
     """The job that goes on or ended last."""
-    return JobRun.objects.filter(name=JOB).order_by("-pk").first()
+    return JobRun.objects.filter(name__in=(JOB, SUMS_JOB)).order_by("-pk").first()
 
 
 def _asked_by() -> str:

@@ -84,6 +84,12 @@ def _caught_up(row: JobRun) -> datetime:
     return began if began is not None else clock.now() - _MOST
 
 
+@jobs.task("recompute-sums", unit="hours")
+def recompute_sums(job: jobs.Job) -> None:
+    """Compute the sums of every hour that still has its rows anew; twice changes nothing."""
+    rollups.recompute_all(progress=job.progress)
+
+
 @jobs.task("sum-up-days", unit="days")
 def sum_up_days(job: jobs.Job) -> None:
     """Sum up the days that are over, for reports of long spans; twice changes nothing."""

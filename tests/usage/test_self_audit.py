@@ -1,6 +1,6 @@
 """The self-audit: what a run keeps, what its page shows, and what its buttons put right."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -16,7 +16,7 @@ from apps.configuration.models import JobRun
 from apps.providers.adapters.contract import Usage
 from apps.usage import repair, self_audit
 from apps.usage.models import HourlyRollup, LedgerCheck, RequestLog
-from apps.usage.tasks import verify_ledger
+from apps.usage.tasks import recompute_sums, verify_ledger
 from chatvault.lib.ids import uuid7_bytes
 from tests.factories import make_person, make_user
 from tests.usage.samples import intent, settle, start
@@ -92,6 +92,25 @@ def test_it_is_asked_for_once_and_by_name(booked, browser):
     assert LedgerCheck.objects.get().asked_by == "ada"
     self_audit.run()
     assert LedgerCheck.objects.first().asked_by == ""
+
+
+def test_all_sums_are_computed_anew_by_a_button(booked, browser):
+    damage()
+    HourlyRollup.objects.update(user_id=0, output_tokens=1)
+    stray = HourlyRollup.objects.get()
+    stray.pk, stray.hour = None, HOUR - timedelta(days=2)
+    stray.save()
+    told = browser.post(RUN, {"what": "sums"}, follow=True).content.decode()
+    assert "computed anew" in told
+    row = JobRun.objects.get(state=JobRun.State.QUEUED)
+    assert row.name == "recompute-sums"
+    message = type("Message", (), {"request": type("Request", (), {jobs.RUN_HEADER: row.pk})})
+    recompute_sums.run.__func__(message)
+    run = JobRun.objects.get()
+    assert (run.state, run.done, run.total) == ("done", 49, 49)
+    assert HourlyRollup.objects.count() == 1
+    assert wrong(self_audit.run()) == {"budgets": 1}
+    assert AuditEvent.objects.filter(action="ledger.sums_asked", actor="ada").count() == 1
 
 
 def test_the_page_shows_each_check_with_examples(booked, browser):

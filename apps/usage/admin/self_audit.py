@@ -107,8 +107,12 @@ class LedgerCheckAdmin(ReadOnlyAdmin):
         self._require_change(request)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        made = self_audit.ask(str(request.user))
-        told = "The books are being verified." if made else "It waits for a worker already."
+        is_for_sums = request.POST.get("what") == "sums"
+        ask = self_audit.ask_for_sums if is_for_sums else self_audit.ask
+        doing = (
+            "All sums are being computed anew" if is_for_sums else "The books are being verified"
+        )
+        told = f"{doing}." if ask(str(request.user)) else "It waits for a worker already."
         self.message_user(request, told)
         return redirect("admin:usage_ledgercheck_changelist")
 
