@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -187,6 +188,11 @@ class TestAdmin:
             make_forecast()
         with django_assert_max_num_queries(20):
             owner.get(url)
+
+    def test_a_budget_that_is_spent_says_so(self, owner):
+        spent = make_budget(amount_nano=0)
+        page = owner.get(reverse("admin:billing_budget_changelist"), {"q": spent.scope.name})
+        assert re.search(r">\s*spent\s*<", page.content.decode())
 
     def test_the_page_draws_and_says_the_same_in_a_table(self, owner, budget):
         row = services.forecast(budget, NOW)

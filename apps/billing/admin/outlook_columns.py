@@ -43,7 +43,9 @@ class OutlookColumns:
         label={"lasts": "success", "may run out": "warning", "runs out": "danger"},
     )
     def runs_out_on(self, budget: Any) -> Any:
-        seen = _outlook(budget)
+        seen, use = _outlook(budget), getattr(budget, "use", None)
+        if use is not None and use.spent_nano >= use.amount_nano:
+            return Label("runs out", "spent")
         if seen is None:
             return Label("", "")  # a dash of the list's own, not one in a box
         if seen.runs_out_on is not None:
