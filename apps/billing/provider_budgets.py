@@ -1,9 +1,9 @@
-"""Budgets of providers: which of them have nothing left, as the ledger says.
+"""Budgets of providers: what is left of them, as the ledger says.
 
 Which provider serves is known after the money of a request is held, and may change with the next
-attempt. So nothing is held here: gateways ask every second which providers have spent their
-budgets, and pass those over. What is in flight then, and what is not in the ledger yet, can
-come on top: some seconds of traffic.
+attempt. So nothing is held here: gateways ask every second what is left, take off what they spent
+themselves since, and pass over providers that have nothing. What is in flight then, and what
+other gateways spent in the last seconds, can come on top.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from apps.billing import budget_limits, budget_windows
 from apps.billing.budget_windows import Window
 from apps.billing.models import Budget
 
+Left = tuple[int, int]
+"""Nano-USD that are left of a budget, at least 0, and the end of its period in epoch seconds."""
 
-def spent_out(now: datetime) -> dict[int, int]:
-    """The ids of providers with a budget that has nothing left now, each with the end of its period
-    in epoch seconds; in a fixed number of queries."""
+
+def left(now: datetime) -> dict[int, Left]:
+    """By the id of each provider that has budgets: of the one that has the least left, and of
+    those that have nothing the one that ends last. In a fixed number of queries."""
     budgets = list(Budget.objects.filter(is_active=True).exclude(provider=None).order_by("pk"))
     if not budgets:
         return {}
@@ -30,14 +33,14 @@ def spent_out(now: datetime) -> dict[int, int]:
         for budget in budgets
     }
     sums = _settled([one for each in windows.values() for one in each])
-    found: dict[int, int] = {}
+    found: dict[int, Left] = {}
     for budget in budgets:
         *_, current = windows[budget.pk]
         amount, _ = limits[budget.pk].amount_at(current.start_s, now.timestamp())
         used = sum(sums[one] for one in windows[budget.pk])
-        if used >= limits[budget.pk].most(amount):
-            provider_id = budget.provider_id or 0
-            found[provider_id] = max(found.get(provider_id, 0), current.end_s)
+        one = max(limits[budget.pk].most(amount) - used, 0), current.end_s
+        provider_id = budget.provider_id or 0
+        found[provider_id] = min(found.get(provider_id, one), one, key=lambda it: (it[0], -it[1]))
     return found
 
 

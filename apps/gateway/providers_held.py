@@ -2,11 +2,13 @@
 
 Which provider serves is known when it is called, so the call asks, not the admission. A provider
 that has nothing left is passed over, for a moment without being asked again. So is one whose
-budget is used up, as the ledger said last: of budgets nothing is held.
+budget is used up, by what the ledger said last and what this process spent since: of budgets
+nothing is held.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from apps.gateway.meter import Meter
 
 _REST_S: Final = 1.0
+_LEDGER_LAG_S: Final = 4.0  # from a call's end until what the ledger says of it is known here
 
 
 class _Full(NamedTuple):
@@ -29,18 +32,48 @@ class _Full(NamedTuple):
     refusal: RateLimited
 
 
+class _Lately:
+    """What was spent in the last seconds."""
+
+    def __init__(self) -> None:
+        self._calls: deque[tuple[float, int]] = deque()
+        self._nano = 0
+
+    def add(self, nano: int) -> None:
+        self._calls.append((clock.monotonic(), nano))
+        self._nano += nano
+
+    def total(self) -> int:
+        since = clock.monotonic() - _LEDGER_LAG_S
+        while self._calls and self._calls[0][0] < since:
+            self._nano -= self._calls.popleft()[1]
+        return self._nano
+
+
 class ProviderLimits:
     """Of one process."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._full: dict[int, _Full] = {}
-        self.spent_out: Mapping[int, int] = {}  # by provider: the end of its budget's period
+        self.left: Mapping[int, tuple[int, int]] = {}
+        """By provider with a budget: what the ledger said is left, and until when it is said."""
+        self._lately: dict[int, _Lately] = {}
 
     def is_spent_out(self, provider_id: int) -> bool:
-        """Whether the provider's budget is used up."""
-        until_s = self.spent_out.get(provider_id)
-        return until_s is not None and clock.wall_s() < until_s
+        """Whether the provider's budget is used up. What this process spent lately may be in the
+        ledger already: near its end a budget can seem used up for some seconds too early, and is
+        not passed by what one process spends in them."""
+        known = self.left.get(provider_id)
+        if known is None or clock.wall_s() >= known[1]:
+            return False
+        lately = self._lately.get(provider_id)
+        return known[0] <= (lately.total() if lately is not None else 0)
+
+    def spend(self, provider_id: int, cost_nano: int) -> None:
+        """A call cost so much."""
+        if provider_id in self.left:
+            self._lately.setdefault(provider_id, _Lately()).add(cost_nano)
 
     async def hold(self, candidate: Candidate, meter: Meter) -> tuple[int, ...]:
         """Take the request's part of the provider's quotas; returns those that only observe and

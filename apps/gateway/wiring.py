@@ -112,8 +112,8 @@ class ControlPlane:
         """Whether all that was restored is known to be what it cost."""
         return not self._pending
 
-    async def spent_out(self) -> Mapping[int, int]:
-        return await self._ask(lambda: provider_budgets.spent_out(clock.now()))
+    async def left_of_providers(self) -> Mapping[int, provider_budgets.Left]:
+        return await self._ask(lambda: provider_budgets.left(clock.now()))
 
     async def save(self, snapshot: Snapshot, path: Path) -> None:
         await self._ask(store.save, snapshot, path)
@@ -309,11 +309,11 @@ async def _follow_provider_budgets(source: ControlPlane, plane: DataPlane) -> No
     while True:
         if plane.view.snapshot.has_provider_budgets:
             try:
-                plane.provider_limits.spent_out = await source.spent_out()
+                plane.provider_limits.left = await source.left_of_providers()
             except DatabaseError as error:
                 logger.warning("budgets of providers are not known: %s", type(error).__name__)
         else:
-            plane.provider_limits.spent_out = {}
+            plane.provider_limits.left = {}
         await asyncio.sleep(PROVIDER_BUDGETS_S)
 
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from apps.billing import adjustments, budget_windows
 from apps.billing.budget_use import uses_of
 from apps.billing.models import BudgetRaise, BudgetStage, BudgetWindow
-from apps.billing.provider_budgets import spent_out
+from apps.billing.provider_budgets import left
 from chatvault.lib import ids
 from tests.factories.billing import make_budget, make_ledger_entry
 from tests.factories.providers import make_provider
@@ -17,6 +17,11 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 9, 21, 12, tzinfo=UTC)
 MONTH_ENDS_S = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def spent_out(now: datetime) -> dict[int, int]:
+    """The providers that have nothing left, and until when."""
+    return {one: until_s for one, (nano, until_s) in left(now).items() if not nano}
 
 
 @pytest.fixture
@@ -51,7 +56,7 @@ def spend(provider, cost: int, charged: int = 0, at: datetime = NOW):
 def test_what_it_costs_counts_and_not_what_is_charged(provider):
     row = budget_on(provider)
     spend(provider, cost=999, charged=5000)
-    assert spent_out(NOW) == {}
+    assert left(NOW) == {provider.pk: (1, MONTH_ENDS_S)}
     assert uses_of([row], NOW)[row.pk].spent_nano == 999
     spend(provider, cost=1)
     assert spent_out(NOW) == {provider.pk: MONTH_ENDS_S}

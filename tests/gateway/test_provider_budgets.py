@@ -26,7 +26,7 @@ def ask(gateway, key: str, **headers: str) -> httpx.Response:
 
 def spend_out(gateway, *providers: int, for_s: float = 60) -> None:
     until_s = int(clock.wall_s() + for_s)
-    gateway.plane.provider_limits.spent_out = dict.fromkeys(providers, until_s)
+    gateway.plane.provider_limits.left = dict.fromkeys(providers, (0, until_s))
 
 
 def test_one_that_is_spent_out_is_passed_over_and_comes_back(two, upstream):
@@ -40,6 +40,24 @@ def test_one_that_is_spent_out_is_passed_over_and_comes_back(two, upstream):
     assert [json.loads(entry.body)["model"] for entry in upstream.seen] == [
         "second", "first", "first",
     ]  # fmt: skip
+
+
+def test_what_was_spent_here_counts_before_the_ledger_says_so(two, upstream):
+    key = two.add_client()
+    ends_s = int(clock.wall_s() + 60)
+    assert ask(two, key).status_code == 200
+    [first] = two.wait_settled(1)
+    assert first.cost_nano > 0
+    two.plane.provider_limits.left = {1: (2 * first.cost_nano, ends_s)}
+    for count in (2, 3, 4):
+        assert ask(two, key).status_code == 200
+        two.wait_settled(count)
+    assert [json.loads(entry.body)["model"] for entry in upstream.seen] == [
+        "first", "first", "first", "second",
+    ]  # fmt: skip
+    two.plane.provider_limits.left = {1: (3 * first.cost_nano, ends_s)}
+    assert ask(two, key).status_code == 200
+    assert json.loads(upstream.last.body)["model"] == "first"
 
 
 def test_when_all_are_the_answer_says_so_and_nothing_is_sent_or_charged(two, upstream):

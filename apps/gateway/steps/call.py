@@ -121,7 +121,7 @@ async def call(plan: list[Candidate], meter: Meter, plane: DataPlane) -> Upstrea
             break
         if failure is not None and not _may_retry(failure, candidate, meter, plane):
             break
-        if budgets.spent_out and budgets.is_spent_out(candidate.deployment.provider_id):
+        if budgets.left and budgets.is_spent_out(candidate.deployment.provider_id):
             plane.breaker.unused(candidate.deployment.id)
             spent = ProviderBudgetExhausted()
             continue

@@ -27,6 +27,8 @@ async def settle(meter: Meter, bill: pricing.Bill, plane: DataPlane) -> None:
     """Resolve the reservation: book what was used, or give all back if nothing was sent."""
     if meter.provider_hold:
         await plane.provider_limits.settle(meter)
+    if plane.provider_limits.left and meter.candidate is not None:
+        plane.provider_limits.spend(meter.candidate.deployment.provider_id, bill.cost_nano)
     if not meter.is_limited:
         return
     if not meter.is_sent:
