@@ -1,6 +1,6 @@
 """Every page, found by its links and by the URLconf, under the policy that is sent with it.
 
-`make test` looks at one page of each kind as far as the first hops lead; `make crawl` at all.
+`make test-long` looks at one page of each kind as far as the first hops lead; `make crawl` at all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from apps.usage.models import JournalCursor
 from tests.browser.crawl import Crawl, policy_of
 from tests.browser.world import make_traffic
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.django_db(transaction=True)]
 
 IS_FULL = bool(os.environ.get("CHATVAULT_TEST_CRAWL"))
 FIRST_PAGES = 14  # of the short crawl, beside those of the URLconf

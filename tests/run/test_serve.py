@@ -150,6 +150,7 @@ def test_a_stop_is_orderly_and_the_next_run_keeps_the_state(tree: Tree) -> None:
         assert again.stop(signal.SIGINT) == 0
 
 
+@pytest.mark.long
 def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
     with Tree(tmp_path / "home") as tree:
         tree.ready().wait_for(lambda: all(tree.child(name) for name in CHILDREN))
@@ -161,6 +162,7 @@ def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
         assert not any(is_running(pid) for pid in children)
 
 
+@pytest.mark.long
 def test_a_crash_in_the_first_run_leaves_nothing_half_done(tmp_path: Path) -> None:
     """Wherever it is killed, the next start ends with a key that works and one administrator."""
     home = tmp_path / "home"

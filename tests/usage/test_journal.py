@@ -104,6 +104,7 @@ def test_at_the_cap_new_requests_are_refused_and_running_ones_settle(tmp_path):
 def test_at_the_cap_a_segment_that_is_not_full_is_left_so_that_it_can_go_away(tmp_path):
     journal = Journal(tmp_path, cap_bytes=400)
     journal.open()
+    wait_until(lambda: journal._spare is not None)  # it measures the folder again in a second
     with pytest.raises(JournalUnavailable):
         for _ in range(100):
             journal.append(intent())
