@@ -142,7 +142,7 @@ class BudgetForm(ScopedForm, MoneyForm):
             "alias": "Everybody who asks for this model, together.",
             "provider": "What all calls to the provider cost together, before any mark-up. When it "
             "is used up, other providers of a model serve; where there is none, the answer is 503. "
-            "Nothing is held: what is in flight can come on top.",
+            "Its stages observe and refuse. Nothing is held: what is in flight can come on top.",
             "tag": "All requests with the tag, such as project=atlas.",
             "period": "When spending starts again from zero. It cannot be changed later: "
             "make another budget instead.",

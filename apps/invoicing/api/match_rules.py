@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import django_filters
-from django.db import IntegrityError, transaction
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 
 from apps.accounts.api.fields import StrictMixin
-from apps.accounts.api.rows import CHANGING, REFUSALS, Changing, Rows
+from apps.accounts.api.rows import CHANGING, REFUSALS
 from apps.accounts.roles import Capability
+from apps.invoicing.api.told import ToldRows
 from apps.invoicing.models import MatchRule
-from chatvault.lib.errors import Conflict
 
 
 class MatchRuleSerializer(StrictMixin, serializers.ModelSerializer[MatchRule]):
@@ -49,7 +48,7 @@ class MatchRuleFilters(django_filters.FilterSet):
     ),
     destroy=extend_schema(summary="Delete a match rule"),
 )
-class MatchRuleViewSet(Changing, Rows):
+class MatchRuleViewSet(ToldRows):
     """Names on bills, and which of our models they mean. They hold for bills that are read from
     now on, and for one that there is from its next comparison on."""
 
@@ -59,27 +58,8 @@ class MatchRuleViewSet(Changing, Rows):
     serializer_class = MatchRuleSerializer
     http_method_names = CHANGING
     filterset_class = MatchRuleFilters
+    topic = "matchrule"
+    conflict = "There is a rule for this name of the provider already."
 
-    def perform_create(self, serializer: Any) -> None:
-        self.require("add", self.unsaved(serializer))
-        self._save(serializer, "matchrule.added")
-
-    def perform_update(self, serializer: Any) -> None:
-        self._save(serializer, "matchrule.changed", before=_told(serializer.instance))
-
-    def perform_destroy(self, instance: Any) -> None:
-        with transaction.atomic():
-            self.tell("matchrule.deleted", instance, before=_told(instance))
-            instance.delete()
-
-    def _save(self, serializer: Any, verb: str, **more: Any) -> None:
-        try:
-            with transaction.atomic():
-                row = serializer.save()
-                self.tell(verb, row, after=_told(row), **more)
-        except IntegrityError:
-            raise Conflict("There is a rule for this name of the provider already.") from None
-
-
-def _told(row: MatchRule) -> dict[str, Any]:
-    return {"provider": row.provider_id, "billed_model": row.billed_model, "model": row.model}
+    def told(self, row: Any) -> dict[str, Any]:
+        return {"provider": row.provider_id, "billed_model": row.billed_model, "model": row.model}

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import django_filters
-from django.db import IntegrityError, transaction
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -14,12 +13,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.api.fields import StrictMixin, StrictSerializer
-from apps.accounts.api.rows import CHANGING, REFUSALS, Changing, Rows
+from apps.accounts.api.rows import CHANGING, REFUSALS
 from apps.accounts.roles import Capability
 from apps.invoicing import rates
+from apps.invoicing.api.told import ToldRows
 from apps.invoicing.models import ExchangeRate
 from apps.invoicing.models.rates import currency_validator
-from chatvault.lib.errors import Conflict
 
 
 class ExchangeRateSerializer(StrictMixin, serializers.ModelSerializer[ExchangeRate]):
@@ -81,7 +80,7 @@ class ExchangeRateFilters(django_filters.FilterSet):
     ),
     destroy=extend_schema(summary="Delete an exchange rate"),
 )
-class ExchangeRateViewSet(Changing, Rows):
+class ExchangeRateViewSet(ToldRows):
     """What one unit of a currency was worth in USD on a day."""
 
     read = Capability.BILLING_READ
@@ -90,26 +89,11 @@ class ExchangeRateViewSet(Changing, Rows):
     serializer_class = ExchangeRateSerializer
     http_method_names = CHANGING
     filterset_class = ExchangeRateFilters
+    topic = "exchangerate"
+    conflict = "There is a rate of this currency and day already."
 
-    def perform_create(self, serializer: Any) -> None:
-        self.require("add", self.unsaved(serializer))
-        self._save(serializer, "exchangerate.added")
-
-    def perform_update(self, serializer: Any) -> None:
-        self._save(serializer, "exchangerate.changed", before=_told(serializer.instance))
-
-    def perform_destroy(self, instance: Any) -> None:
-        with transaction.atomic():
-            self.tell("exchangerate.deleted", instance, before=_told(instance))
-            instance.delete()
-
-    def _save(self, serializer: Any, verb: str, **more: Any) -> None:
-        try:
-            with transaction.atomic():
-                row = serializer.save()
-                self.tell(verb, row, after=_told(row), **more)
-        except IntegrityError:
-            raise Conflict("There is a rate of this currency and day already.") from None
+    def told(self, row: Any) -> dict[str, Any]:
+        return {"currency": row.currency, "day": str(row.day), "rate": str(row.rate)}
 
     @extend_schema(
         summary="Import exchange rates: all of them, or none",
@@ -123,7 +107,3 @@ class ExchangeRateViewSet(Changing, Rows):
         given.is_valid(raise_exception=True)
         done = rates.import_csv(given.validated_data["csv"], source=given.validated_data["source"])
         return Response(done._asdict())
-
-
-def _told(row: ExchangeRate) -> dict[str, Any]:
-    return {"currency": row.currency, "day": str(row.day), "rate": str(row.rate)}

@@ -79,9 +79,9 @@ class TagDay(DaySums):
         return f"{self.day:%Y-%m-%d} {self.tag}"
 
 
-class SumView(DaySums):
-    """Sums of one UTC day or hour by a few of the things that reports tell apart: far fewer rows.
-    `view` names the few: see `reports.views`; the other columns are 0 or empty."""
+class View(models.Model):
+    """A row of a view: its name, when it is of, and what views tell apart; what this one does not
+    is 0 or empty. See `reports.views`."""
 
     view = models.CharField(max_length=16)
     start = models.DateTimeField(help_text="Of the day or the hour.")
@@ -95,6 +95,14 @@ class SumView(DaySums):
     outcome = models.CharField(max_length=16, db_default="")
     http_status = models.PositiveSmallIntegerField(db_default=0)
     error_code = models.CharField(max_length=64, db_default="")
+
+    class Meta:
+        abstract = True
+
+
+class SumView(DaySums, View):
+    """Sums of one UTC day or hour by a few of the things that reports tell apart."""
+
     tag = models.CharField(max_length=97, db_default="", help_text="key=value")
 
     class Meta:
@@ -106,22 +114,10 @@ class SumView(DaySums):
         return f"{self.start:%Y-%m-%d %H} by {self.view}"
 
 
-class LatencyView(models.Model):
+class LatencyView(View):
     """How many requests of one UTC day or hour took how long, packed into one row for each group
     of a view: see `latency_buckets.Histogram`."""
 
-    view = models.CharField(max_length=16)
-    start = models.DateTimeField(help_text="Of the day or the hour.")
-    team_id = models.BigIntegerField(default=0)
-    client_id = models.BigIntegerField(default=0)
-    key_id = models.BigIntegerField(default=0)
-    user_id = models.BigIntegerField(default=0)
-    alias = models.CharField(max_length=150, default="")
-    deployment_id = models.BigIntegerField(default=0)
-    provider_id = models.BigIntegerField(default=0)
-    outcome = models.CharField(max_length=16, default="")
-    http_status = models.PositiveSmallIntegerField(default=0)
-    error_code = models.CharField(max_length=64, default="")
     kind = models.CharField(max_length=8)
     lowest = models.PositiveSmallIntegerField(help_text="The bucket of the first count.")
     counts = models.BinaryField(help_text="Six bytes for each bucket, the lowest byte first.")

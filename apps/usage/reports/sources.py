@@ -138,10 +138,7 @@ def _selected(
         columns = ["CAST(%s AS integer) AS period", *keys, *told(str(only.sign))]
         found.add("SELECT", only.period)
         found.say(", ".join(columns), "FROM", source.table, "r", _join(source))
-        found.add(
-            f"WHERE {_only(source)}r.{source.time} >= %s AND r.{source.time} < %s",
-            *(instant(only.start), instant(only.end)),
-        )
+        found.add(source.between, instant(only.start), instant(only.end))
         found.extend(conditions(source, query.filters, query.scope))
         return found
     columns = ["s.period AS period", *keys, *told("s.sign")]
